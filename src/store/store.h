@@ -1,0 +1,167 @@
+/* store.h - the MVCC store: what Caravel believes. The promises:
+ *
+ *  - A transaction over several keys is one revision, all or nothing. Revisions grow by one per transaction, from 1.
+ *  - Compare-and-swap by revision on any number of keys.
+ *  - store_commit() returns 0 only after the write is on disk (group commit: one fdatasync serves all that wait).
+ *  - Readers never wait for writers; a snapshot at revision R shows R for as long as R is retained.
+ *  - A watch delivers every change once, in order, from any retained revision, then live.
+ *  - Every record carries its cause.
+ *
+ * The file format and engine (LMDB) head store/lmdb.c. Any thread may call anything here unless said otherwise. */
+#pragma once
+
+#include "base/blob.h"
+#include "base/clock.h"
+#include "base/err.h"
+
+struct store;
+typedef uint64_t revision_t;
+
+#define STORE_KEY_MAX 1024
+#define STORE_VALUE_MAX (4u << 20)
+#define STORE_OPS_MAX 1024
+
+struct store_options {
+    const char *path;      /* directory, made if absent; locked against a second process */
+    struct clock *clock;
+    size_t map_size;       /* 0: default (256 GiB of address space, sparse) */
+    bool synchronous;      /* no writer thread: store_commit() works on the caller's thread, watches are notified there
+                              (simulations under a virtual executor) */
+    size_t event_window;   /* events kept in memory for watches; 0: default */
+};
+
+int store_open(const struct store_options *options, struct store **ret_store, struct err *err);
+struct store *store_close(struct store *store); /* all snapshots and watches must be closed */
+DEFINE_AUTO(store, store_close)
+
+revision_t store_revision(struct store *store);  /* newest committed */
+revision_t store_compacted(struct store *store); /* oldest readable is this + 1; 0: all */
+
+/* -- writing -- */
+
+#define STORE_ANY UINT64_MAX
+#define STORE_ABSENT 0
+
+enum store_op_kind {
+    STORE_PUT,
+    STORE_DELETE, /* value: the object's last state, kept with the deletion and handed to watches */
+    STORE_CHECK,  /* only the comparison */
+};
+
+struct store_op {
+    enum store_op_kind kind;
+    struct str key;
+    struct str value;
+    /* Where the decimal revision of this commit is spliced into the value, e.g. right after "resourceVersion":" ;
+     * STORE_NO_SPLICE: nowhere. Readers and watchers only ever see the spliced value. */
+    uint32_t splice;
+    revision_t expect; /* the key's present revision; STORE_ABSENT: must not exist; STORE_ANY: whatever */
+};
+#define STORE_NO_SPLICE UINT32_MAX
+
+struct store_cause {
+    struct str actor;   /* user or component: "kubernetes-admin", "system:node:a" */
+    struct str rule;    /* what it did: "kubectl create", "deployment-controller: scale up" */
+    revision_t trigger; /* the revision that made it act; 0: a person, a timer */
+};
+
+struct store_result {
+    revision_t revision;
+    size_t failed_op;           /* ERR_CONFLICT: which comparison failed */
+    revision_t present;         /* ERR_CONFLICT: what was there (0: absent) */
+    struct blob **values;       /* optional, from the caller: ops_count places that receive the spliced value of each put or delete
+                                   (one reference each, the caller's), as handed to watchers */
+};
+
+/* Blocks until durable. ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_IO: nothing was written. */
+int store_commit(struct store *store, const struct store_op *ops, size_t ops_count, const struct store_cause *cause,
+                 struct store_result *ret_result, struct err *err);
+
+/* The same without blocking: ops, their slices and the transaction itself must live until done is called, on the writer's
+ * thread, where it must not block. code is 0 or negative; txn->err has the message. */
+struct store_txn {
+    const struct store_op *ops;
+    size_t ops_count;
+    struct store_cause cause;
+    struct store_result result;
+    struct err err;
+    void (*done)(struct store_txn *txn, int code);
+    void *arg;
+    struct store_txn *next; /* the store's */
+};
+void store_commit_async(struct store *store, struct store_txn *txn);
+
+/* -- reading -- */
+
+struct store_snapshot; /* used by one thread; cheap (a reused LMDB read transaction); keep it short */
+/* revision 0: the newest. ERR_EXPIRED when compacted, ERR_INVALID when in the future. */
+int store_snapshot_open(struct store *store, revision_t revision, struct store_snapshot **ret_snapshot,
+                        struct err *err);
+struct store_snapshot *store_snapshot_close(struct store_snapshot *snapshot);
+DEFINE_AUTO(store_snapshot, store_snapshot_close)
+revision_t store_snapshot_revision(const struct store_snapshot *snapshot);
+
+struct store_item {
+    struct str key, value;         /* slices of the map: valid until the snapshot is closed */
+    revision_t revision, created;  /* of the last change; of the creation */
+};
+
+/* ERR_NOT_FOUND. */
+int store_get(struct store_snapshot *snapshot, struct str key, struct store_item *ret_item, struct err *err);
+
+/* All keys with prefix and key >= start (an empty start: from the prefix on), in byte order. */
+struct store_cursor;
+int store_cursor_open(struct store_snapshot *snapshot, struct str prefix, struct str start,
+                      struct store_cursor **ret_cursor, struct err *err);
+struct store_cursor *store_cursor_close(struct store_cursor *cursor);
+DEFINE_AUTO(store_cursor, store_cursor_close)
+/* 1: an item; 0: the end; negative: an error. */
+int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, struct err *err);
+/* Live keys with the prefix, without reading values. */
+int store_count(struct store_snapshot *snapshot, struct str prefix, uint64_t *ret_count, struct err *err);
+
+/* -- watching -- */
+
+enum store_event_kind { STORE_CREATED, STORE_MODIFIED, STORE_DELETED };
+
+/* Immutable, shared by all watchers, counted. */
+struct store_event {
+    atomic_uint refs;
+    enum store_event_kind kind;
+    revision_t revision, previous_revision;
+    struct str key;
+    struct blob *value;    /* the new state; of a deletion the last one, its revision spliced */
+    struct blob *previous; /* the state before; NULL for a creation */
+    struct str actor, rule;
+    revision_t trigger;
+    _Atomic(void *) decoded; /* a place for the reader's own shared view; decoded_free() releases it with the event */
+    void (*decoded_free)(void *decoded);
+};
+struct store_event *store_event_ref(struct store_event *event);
+struct store_event *store_event_unref(struct store_event *event);
+DEFINE_AUTO(store_event, store_event_unref)
+
+struct store_watch;
+/* Changes of keys with prefix after revision `after`. ready(arg) is called, once, whenever store_watch_next() went from "none" to
+ * having something, on the writer's thread, where it must not block nor call the store. ERR_EXPIRED when compacted. A watcher that falls
+ * behind the window in memory is served from disk: its backlog costs nothing. */
+int store_watch_open(struct store *store, struct str prefix, revision_t after, void (*ready)(void *arg), void *arg,
+                     struct store_watch **ret_watch, struct err *err);
+/* After it returns, ready is not running and never will be. */
+struct store_watch *store_watch_close(struct store_watch *watch);
+DEFINE_AUTO(store_watch, store_watch_close)
+/* 1: an event (one reference for the caller); 0: none now, ready() will be called; ERR_EXPIRED: compacted away. One
+ * thread at a time. */
+int store_watch_next(struct store_watch *watch, struct store_event **ret_event, struct err *err);
+/* The revision up to which the last "none now" was certain: what a bookmark may say. */
+revision_t store_watch_progress(struct store_watch *watch);
+
+/* -- upkeep -- */
+
+/* Forgets states superseded at or before revision. */
+int store_compact(struct store *store, revision_t revision, struct err *err);
+struct store_stats {
+    uint64_t keys, log_records, bytes_used, map_size;
+    uint64_t commits, transactions; /* transactions per commit tell how groups form */
+};
+void store_stats(struct store *store, struct store_stats *ret_stats);
