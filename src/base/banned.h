@@ -7,5 +7,5 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll asctime ctime gmtime localtime tmpnam mktemp alloca
+#pragma GCC poison strcpy strcat strncpy strncat sprintf vsprintf gets strtok atoi atol atoll asctime ctime gmtime localtime tmpnam mktemp
 #endif
