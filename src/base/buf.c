@@ -34,6 +34,8 @@ char *buf_reserve(struct buf *buf, size_t extra)
         size_t cap = MAX(need, buf->cap + buf->cap / 2);
 
         cap = MAX(cap, 64);
+        if (buf->limit)
+            cap = MIN(cap, buf->limit);
         char *data = realloc(buf->data, cap);
 
         if (!data) {
