@@ -1,0 +1,26 @@
+/* negotiate.h - what a client accepts and what it sends. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "net/http.h"
+
+enum media_format { MEDIA_JSON, MEDIA_YAML };
+enum media_shape { SHAPE_OBJECT, SHAPE_TABLE, SHAPE_PARTIAL };
+
+struct media {
+    enum media_format format;
+    enum media_shape shape;
+    struct str version; /* of a Table or PartialObjectMetadata: "v1", "v1beta1" */
+    bool pretty;
+};
+
+/* The first acceptable of the client's list (by q, then by order). Protobuf and CBOR are passed over; a list with nothing else
+ * is ERR_NOT_ACCEPTABLE. An empty header accepts JSON. */
+int negotiate_accept(struct str accept, struct media *ret_media, struct err *err);
+const char *media_content_type(const struct media *media);
+
+enum body_kind { BODY_JSON, BODY_YAML, BODY_JSON_PATCH, BODY_MERGE_PATCH, BODY_STRATEGIC_PATCH, BODY_APPLY };
+/* Of a create, update or DeleteOptions: JSON (also when unset) or YAML; of a patch: one of the patches. Else
+ * ERR_UNSUPPORTED_MEDIA_TYPE in the words clients know. */
+int negotiate_body(struct str content_type, bool patch, enum body_kind *ret_kind, struct err *err);
