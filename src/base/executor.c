@@ -26,11 +26,19 @@ struct executor_timer {
 };
 #define NOT_WAITING SIZE_MAX
 
+/* A timer's function under way; compared by address only, as the function may have freed its own handle. */
+struct run {
+    struct run *next;
+    const struct executor_timer *timer;
+    pthread_t thread;
+};
+
 struct executor {
     struct clock *clock;
     struct virtual_clock *virtual; /* NULL: a pool */
     struct mutex lock;
-    struct cond wake;
+    struct cond wake, timer_done;
+    struct run *runs;
     struct task *first, **last;
     VEC(struct executor_timer *) heap;
     uint64_t sequence;
@@ -104,14 +112,16 @@ static struct executor_timer *heap_due(struct executor *executor, nsec_t now)
 
 /* -- running -- */
 
-/* Takes the next piece of work: tasks first, then due timers. Locked. */
-static bool take(struct executor *executor, executor_fn **ret_fn, void **ret_arg)
+/* Takes the next piece of work: due timers, then tasks. Locked. */
+static bool take(struct executor *executor, executor_fn **ret_fn, void **ret_arg,
+                 const struct executor_timer **ret_timer)
 {
     struct executor_timer *timer = executor->heap.count ? heap_due(executor, clock_now(executor->clock)) : NULL;
 
     if (timer) {
         *ret_fn = timer->fn;
         *ret_arg = timer->arg;
+        *ret_timer = timer->detached ? NULL : timer;
         if (timer->detached)
             free(timer);
         return true;
@@ -125,7 +135,36 @@ static bool take(struct executor *executor, executor_fn **ret_fn, void **ret_arg
         executor->last = &executor->first;
     *ret_fn = task->fn;
     *ret_arg = task->arg;
+    *ret_timer = NULL;
     free(task);
+    return true;
+}
+
+/* Locked before and after; runs one piece of work unlocked. */
+static bool run_one(struct executor *executor, bool share)
+{
+    executor_fn *fn;
+    void *arg;
+    struct run run = { executor->runs, NULL, pthread_self() };
+
+    if (!take(executor, &fn, &arg, &run.timer))
+        return false;
+    /* Someone must watch over the remaining work and timers while this thread is away. */
+    if (share && executor->idle && !executor->lookout && (executor->first || executor->heap.count))
+        cond_signal(&executor->wake);
+    if (run.timer)
+        executor->runs = &run;
+    mutex_unlock(&executor->lock);
+    fn(arg);
+    mutex_lock(&executor->lock);
+    if (run.timer) {
+        struct run **at = &executor->runs;
+
+        while (*at != &run)
+            at = &(*at)->next;
+        *at = run.next;
+        cond_broadcast(&executor->timer_done);
+    }
     return true;
 }
 
@@ -147,22 +186,11 @@ static void wait_for_work(struct executor *executor)
 static void worker(void *arg)
 {
     struct executor *executor = arg;
-    executor_fn *fn;
-    void *fn_arg;
 
     LOCKED(&executor->lock);
-    while (!executor->stopping) {
-        if (!take(executor, &fn, &fn_arg)) {
+    while (!executor->stopping)
+        if (!run_one(executor, true))
             wait_for_work(executor);
-            continue;
-        }
-        /* Someone must watch over the remaining work and timers while this thread is away. */
-        if (executor->idle && !executor->lookout && (executor->first || executor->heap.count))
-            cond_signal(&executor->wake);
-        mutex_unlock(&executor->lock);
-        fn(fn_arg);
-        mutex_lock(&executor->lock);
-    }
 }
 
 /* Locked. Work was added: wake somebody, or start a thread. */
@@ -200,6 +228,7 @@ static int executor_new(struct clock *clock, const char *name, int threads, stru
     snprintf(executor->name, sizeof executor->name, "%s", name);
     mutex_init(&executor->lock);
     cond_init(&executor->wake);
+    cond_init(&executor->timer_done);
     *ret_executor = executor;
     return 0;
 }
@@ -250,6 +279,7 @@ struct executor *executor_free(struct executor *executor)
             executor->heap.items[i]->at = NOT_WAITING;
     vec_deinit(&executor->heap);
     cond_deinit(&executor->wake);
+    cond_deinit(&executor->timer_done);
     mutex_deinit(&executor->lock);
     free(executor->threads);
     free(executor);
@@ -328,22 +358,38 @@ bool executor_cancel(struct executor *executor, struct executor_timer *timer)
     return waiting;
 }
 
+static bool is_running_elsewhere(const struct executor *executor, const struct executor_timer *timer)
+{
+    for (const struct run *run = executor->runs; run; run = run->next)
+        if (run->timer == timer && !pthread_equal(run->thread, pthread_self()))
+            return true;
+    return false;
+}
+
+bool executor_cancel_wait(struct executor *executor, struct executor_timer *timer)
+{
+    if (!timer)
+        return false;
+    LOCKED(&executor->lock);
+    bool waiting = timer->at != NOT_WAITING;
+
+    if (waiting)
+        heap_remove(executor, timer);
+    while (is_running_elsewhere(executor, timer))
+        cond_wait(&executor->timer_done, &executor->lock);
+    free(timer);
+    return waiting;
+}
+
 size_t executor_run_ready(struct executor *executor)
 {
     size_t ran = 0;
-    executor_fn *fn;
-    void *arg;
 
     INVARIANT(executor->virtual);
-    for (;;) {
-        mutex_lock(&executor->lock);
-        bool some = take(executor, &fn, &arg);
-        mutex_unlock(&executor->lock);
-        if (!some)
-            return ran;
-        fn(arg);
+    LOCKED(&executor->lock);
+    while (run_one(executor, false))
         ran++;
-    }
+    return ran;
 }
 
 size_t executor_run_until(struct executor *executor, nsec_t until)

@@ -29,6 +29,8 @@ int executor_post_after(struct executor *executor, nsec_t delay, executor_fn *fn
                         struct executor_timer **ret_timer, struct err *err);
 /* True: fn has not run and never will. False: it has run or is running now. Frees the handle; NULL is allowed. */
 bool executor_cancel(struct executor *executor, struct executor_timer *timer);
+/* The same, and when it is running on another thread, waits for its end. Not under a lock that fn takes. */
+bool executor_cancel_wait(struct executor *executor, struct executor_timer *timer);
 struct clock *executor_clock(struct executor *executor);
 
 /* Virtual only: runs all that is due now; runs everything due until then, moving the clock. Returns tasks run. */
