@@ -91,6 +91,7 @@ enum field_flag {
     FIELD_PATCH_REPLACE = 1 << 4,
     FIELD_PATCH_RETAIN_KEYS = 1 << 5,
     FIELD_ENUM_OPEN = 1 << 6, /* enum values are known ones, others are allowed */
+    FIELD_ZERO_OK = 1 << 7,   /* required in OpenAPI only: absent, "" and [] pass */
 };
 
 enum list_kind { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
@@ -120,7 +121,7 @@ struct type {
     struct str name;          /* TYPE_STRUCT: the full definition name, "io.k8s.api.core.v1.PodSpec" */
     const struct field *fields; /* TYPE_STRUCT: sorted by name (byte order); json output is in this order */
     uint32_t field_count;
-    uint32_t size;            /* of a value in memory: sizeof the generated struct, struct str, ... */
+    uint32_t size;            /* of a value in memory: sizeof the generated struct; 0 for run-time structs */
     const struct type *elem;  /* TYPE_LIST, TYPE_MAP */
     struct str doc;
     struct str group, version, kind_name; /* of objects (gvk), else unset */
