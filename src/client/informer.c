@@ -1,0 +1,580 @@
+/* informer.c - list, then watch, then again where it stopped.
+ *
+ * All of an informer's work runs on its strand: listing, draining the watch, calling handlers. The cache is read by others
+ * under a read lock; only the strand writes, and handlers are called after the lock was given back. A watch that ends is
+ * opened again from the last revision; when that is gone (410) the list is read anew and the difference becomes
+ * events. Failures are retried with back-off. */
+#include "client/informer.h"
+
+#include <stdio.h>
+
+#include "base/list.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "base/rng.h"
+#include "base/sync.h"
+#include "base/vec.h"
+
+#define RETRY_MIN (50 * NSEC_PER_MSEC)
+#define RETRY_MAX (10 * NSEC_PER_SEC)
+#define DRAIN_TURN 256 /* events taken before other work of the executor gets its turn */
+
+struct bucket {
+    struct str value;
+    VEC(struct object *) objects; /* borrowed from the cache */
+    char text[];
+};
+
+struct index {
+    const char *name;
+    informer_index_fn *key;
+    struct map buckets;
+};
+
+struct informer {
+    struct informers *factory;
+    const struct resource *resource;
+    struct str field_selector; /* owned */
+    struct strand *strand;
+    VEC(struct informer_handler) handlers;
+    struct rwlock lock;
+    struct map objects; /* key -> struct object, one reference each */
+    VEC(struct index) indexes;
+    /* Of the strand alone: */
+    struct client_watch *watch;
+    uint64_t revision;
+    unsigned failures;
+    atomic_bool synced;
+    struct mutex timer_lock;
+    struct executor_timer *retry;
+    bool stopping;
+};
+
+struct waiter {
+    executor_fn *fn;
+    void *arg;
+};
+
+struct informers {
+    struct client *client;
+    struct executor *executor;
+    struct rng *rng;
+    VEC(struct informer *) items;
+    struct mutex lock;
+    VEC(struct waiter) waiters; /* for the first sync */
+    bool started;
+};
+
+static void step(void *arg);
+
+/* -- cache -- */
+
+static struct bucket *bucket_get(struct index *index, struct str value, bool make)
+{
+    struct bucket *bucket = map_get(&index->buckets, value);
+
+    if (bucket || !make || !(bucket = calloc(1, sizeof *bucket + value.len + 1)))
+        return bucket;
+    memcpy(bucket->text, value.data, value.len);
+    bucket->value = str_of(bucket->text, value.len);
+    if (map_put(&index->buckets, bucket->value, bucket, NULL) < 0) {
+        free(bucket);
+        return NULL;
+    }
+    return bucket;
+}
+
+static void bucket_free(struct bucket *bucket)
+{
+    vec_deinit(&bucket->objects);
+    free(bucket);
+}
+
+static void index_remove(struct index *index, struct object *object)
+{
+    struct str value = index->key(object);
+    struct bucket *bucket = value.data ? bucket_get(index, value, false) : NULL;
+
+    if (!bucket)
+        return;
+    for (size_t i = 0; i < bucket->objects.count; i++) {
+        if (bucket->objects.items[i] != object)
+            continue;
+        bucket->objects.items[i] = bucket->objects.items[--bucket->objects.count];
+        break;
+    }
+    if (bucket->objects.count == 0) {
+        map_remove(&index->buckets, bucket->value);
+        bucket_free(bucket);
+    }
+}
+
+static int index_add(struct index *index, struct object *object)
+{
+    struct str value = index->key(object);
+
+    if (!value.data)
+        return 0;
+    struct bucket *bucket = bucket_get(index, value, true);
+
+    return bucket ? vec_push(&bucket->objects, object) : -1;
+}
+
+/* Puts new (NULL: removes) in place of the object of that key; *ret_old gets the cache's reference to the old one. */
+static int cache_replace(struct informer *informer, struct str key, struct object *new, struct object **ret_old)
+{
+    int code = 0;
+
+    rwlock_write(&informer->lock);
+    struct object *old = map_get(&informer->objects, key);
+
+    if (old)
+        for vec_each(&informer->indexes, index)
+            index_remove(index, old);
+    if (new) {
+        code = map_put(&informer->objects, new->key, object_ref(new), NULL);
+        if (code < 0)
+            object_unref(new);
+        for (size_t i = 0; code == 0 && i < informer->indexes.count; i++)
+            code = index_add(&informer->indexes.items[i], new);
+    } else {
+        map_remove(&informer->objects, key);
+    }
+    rwlock_unlock(&informer->lock);
+    *ret_old = old;
+    return code;
+}
+
+/* -- changes -- */
+
+static void tell(struct informer *informer, struct object *old, struct object *new)
+{
+    for vec_each(&informer->handlers, handler)
+        handler->changed(handler->ctx, old, new);
+}
+
+static int apply(struct informer *informer, struct str key, struct object *new, struct err *err)
+{
+    struct object *old;
+
+    if (cache_replace(informer, key, new, &old) < 0) {
+        object_unref(old);
+        return err_set(err, ERR_NO_MEMORY, "informer of " STR_FMT, STR_ARG(informer->resource->plural));
+    }
+    if (old || new)
+        tell(informer, old, new);
+    object_unref(old);
+    return 0;
+}
+
+struct listing {
+    struct informer *informer;
+    struct map found; /* key -> object, one reference each */
+};
+
+static int list_item(void *arg, struct str text, struct err *err)
+{
+    struct listing *listing = arg;
+    AUTO(blob) blob = blob_copy(text);
+    AUTO(object) object = NULL;
+    void *old;
+
+    if (!blob)
+        return err_set(err, ERR_NO_MEMORY, "listing");
+    int code = object_new(listing->informer->resource, blob, &object, err);
+
+    if (code < 0)
+        return code;
+    if (map_put(&listing->found, object->key, object, &old) < 0)
+        return err_set(err, ERR_NO_MEMORY, "listing");
+    object_unref(old);
+    TAKE(object);
+    return 0;
+}
+
+/* What the cache has and the list has not was deleted while nobody watched. */
+static int apply_deletions(struct informer *informer, const struct map *found, struct err *err)
+{
+    VEC(struct object *) gone = VEC_INIT;
+    int code = 0;
+
+    rwlock_read(&informer->lock);
+    for (struct map_entry *e = NULL; code == 0 && (e = map_next(&informer->objects, e));)
+        if (!map_get(found, e->key))
+            code = vec_push(&gone, e->value);
+    rwlock_unlock(&informer->lock);
+    for (size_t i = 0; code == 0 && i < gone.count; i++)
+        code = apply(informer, gone.items[i]->key, NULL, err);
+    vec_deinit(&gone);
+    return code < 0 ? err_set(err, ERR_NO_MEMORY, "informer") : 0;
+}
+
+static int apply_list(struct informer *informer, struct map *found, struct err *err)
+{
+    int code = apply_deletions(informer, found, err);
+
+    for (struct map_entry *e = NULL; code == 0 && (e = map_next(found, e));) {
+        struct object *new = e->value, *old = map_get(&informer->objects, e->key); /* only we write it */
+
+        if (!old || old->revision != new->revision)
+            code = apply(informer, new->key, new, err);
+    }
+    return code;
+}
+
+static int list(struct informer *informer, struct err *err)
+{
+    struct listing listing = { informer, MAP_INIT };
+    const struct client_call call = { .verb = CLIENT_LIST, .resource = informer->resource,
+                                      .field_selector = informer->field_selector };
+    struct client *client = informer->factory->client;
+    AUTO(blob) body = NULL;
+    uint64_t revision = 0;
+    int code = client->ops->call(client, &call, list_item, &listing, &revision, &body, err);
+
+    if (code == 0)
+        code = apply_list(informer, &listing.found, err);
+    if (code == 0)
+        informer->revision = revision;
+    for (struct map_entry *e = NULL; (e = map_next(&listing.found, e));)
+        object_unref(e->value);
+    map_deinit(&listing.found);
+    return code;
+}
+
+/* -- the strand's work -- */
+
+static void note_synced(struct informer *informer)
+{
+    struct informers *factory = informer->factory;
+
+    if (atomic_exchange(&informer->synced, true))
+        return;
+    LOCKED(&factory->lock);
+    if (!informers_synced(factory))
+        return;
+    for vec_each(&factory->waiters, waiter)
+        executor_post(factory->executor, waiter->fn, waiter->arg, NULL);
+    vec_clear(&factory->waiters);
+}
+
+static void wake(void *arg)
+{
+    struct informer *informer = arg;
+
+    strand_post(informer->strand, step, informer, NULL);
+}
+
+static void retry_due(void *arg)
+{
+    struct informer *informer = arg;
+
+    LOCKED(&informer->timer_lock);
+    if (informer->stopping)
+        return; /* informer_free() has the handle and waits */
+    executor_cancel(informer->factory->executor, TAKE(informer->retry));
+    wake(informer);
+}
+
+static void retry_later(struct informer *informer)
+{
+    nsec_t delay = MIN(RETRY_MIN << MIN(informer->failures, 10u), RETRY_MAX);
+    struct err err;
+
+    informer->failures++;
+    delay += (nsec_t)((double)delay * 0.2 * rng_unit(informer->factory->rng));
+    LOCKED(&informer->timer_lock);
+    if (informer->stopping || informer->retry)
+        return;
+    if (executor_post_after(informer->factory->executor, delay, retry_due, informer, &informer->retry, &err) < 0)
+        log_error("informer", STR_FMT ": cannot retry: %s", STR_ARG(informer->resource->plural), err.message);
+}
+
+static int apply_event(struct informer *informer, struct watch_event *event, struct err *err)
+{
+    int code = 0;
+
+    if (event->kind != WATCH_BOOKMARK)
+        code = apply(informer, event->object->key, event->kind == WATCH_DELETED ? NULL : event->object, err);
+    if (code == 0)
+        informer->revision = event->revision;
+    object_unref(event->object);
+    return code;
+}
+
+/* 1: there may be more; 0: all seen; negative: the watch is over. */
+static int drain(struct informer *informer, struct err *err)
+{
+    for (int i = 0; i < DRAIN_TURN; i++) {
+        struct watch_event event;
+        int code = informer->watch->next(informer->watch, &event, err);
+
+        if (code == 1)
+            code = apply_event(informer, &event, err) < 0 ? -(int)ERR_NO_MEMORY : 1;
+        if (code <= 0)
+            return code;
+        informer->failures = 0;
+    }
+    return 1;
+}
+
+static int advance(struct informer *informer, struct err *err)
+{
+    struct client *client = informer->factory->client;
+    const struct client_call call = { .verb = CLIENT_LIST, .resource = informer->resource,
+                                      .field_selector = informer->field_selector };
+    int code;
+
+    if (!informer->revision) {
+        if ((code = list(informer, err)) < 0)
+            return code;
+        note_synced(informer);
+    }
+    if (!informer->watch && (code = client->ops->watch(client, &call, informer->revision, wake, informer,
+                                                       &informer->watch, err)) < 0)
+        return code;
+    return drain(informer, err);
+}
+
+static void step(void *arg)
+{
+    struct informer *informer = arg;
+    struct err err = { 0 };
+    int code = advance(informer, &err);
+
+    if (code == 1) {
+        wake(informer);
+        return;
+    }
+    if (code == 0)
+        return;
+    if (informer->watch)
+        informer->watch = informer->watch->free(informer->watch);
+    if (code == -ERR_EXPIRED || code == -ERR_GONE)
+        informer->revision = 0;
+    if (informer->failures > 2)
+        log_warn("informer", STR_FMT ": %s", STR_ARG(informer->resource->plural), err.message);
+    retry_later(informer);
+}
+
+/* -- life -- */
+
+static struct informer *informer_free(struct informer *informer)
+{
+    if (!informer)
+        return NULL;
+    mutex_lock(&informer->timer_lock);
+    informer->stopping = true;
+    mutex_unlock(&informer->timer_lock);
+    executor_cancel_wait(informer->factory->executor, informer->retry);
+    strand_free(informer->strand);
+    if (informer->watch)
+        informer->watch->free(informer->watch);
+    for vec_each(&informer->indexes, index) {
+        for (struct map_entry *e = NULL; (e = map_next(&index->buckets, e));)
+            bucket_free(e->value);
+        map_deinit(&index->buckets);
+    }
+    for (struct map_entry *e = NULL; (e = map_next(&informer->objects, e));)
+        object_unref(e->value);
+    map_deinit(&informer->objects);
+    vec_deinit(&informer->indexes);
+    vec_deinit(&informer->handlers);
+    rwlock_deinit(&informer->lock);
+    mutex_deinit(&informer->timer_lock);
+    free((char *)informer->field_selector.data);
+    free(informer);
+    return NULL;
+}
+DEFINE_AUTO(informer, informer_free)
+
+static int informer_new(struct informers *factory, const struct resource *resource, struct str field_selector,
+                        struct informer **ret_informer, struct err *err)
+{
+    AUTO(informer) informer = calloc(1, sizeof *informer);
+
+    if (!informer)
+        return err_set(err, ERR_NO_MEMORY, "informer");
+    informer->factory = factory;
+    informer->resource = resource;
+    rwlock_init(&informer->lock);
+    mutex_init(&informer->timer_lock);
+    if (field_selector.data) {
+        char *copy = str_dup(field_selector);
+
+        if (!copy)
+            return err_set(err, ERR_NO_MEMORY, "informer");
+        informer->field_selector = str_of(copy, field_selector.len);
+    }
+    int code = strand_new(factory->executor, &informer->strand, err);
+
+    if (code < 0)
+        return code;
+    *ret_informer = TAKE(informer);
+    return 0;
+}
+
+int informers_new(struct client *client, struct executor *executor, struct rng *rng, struct informers **ret_informers,
+                  struct err *err)
+{
+    struct informers *informers = calloc(1, sizeof *informers);
+
+    if (!informers)
+        return err_set(err, ERR_NO_MEMORY, "informers");
+    informers->client = client;
+    informers->executor = executor;
+    informers->rng = rng;
+    mutex_init(&informers->lock);
+    *ret_informers = informers;
+    return 0;
+}
+
+struct informers *informers_free(struct informers *informers)
+{
+    if (!informers)
+        return NULL;
+    for vec_each(&informers->items, informer)
+        informer_free(*informer);
+    vec_deinit(&informers->items);
+    vec_deinit(&informers->waiters);
+    mutex_deinit(&informers->lock);
+    free(informers);
+    return NULL;
+}
+
+struct client *informers_client(struct informers *informers)
+{
+    return informers->client;
+}
+
+int informers_get(struct informers *informers, const struct resource *resource, struct str field_selector,
+                  struct informer **ret_informer, struct err *err)
+{
+    struct informer *informer;
+
+    INVARIANT(!informers->started);
+    for vec_each(&informers->items, it) {
+        if ((*it)->resource != resource || !str_eq((*it)->field_selector, field_selector))
+            continue;
+        *ret_informer = *it;
+        return 0;
+    }
+    int code = informer_new(informers, resource, field_selector, &informer, err);
+
+    if (code < 0)
+        return code;
+    if (vec_push(&informers->items, informer) < 0) {
+        informer_free(informer);
+        return err_set(err, ERR_NO_MEMORY, "informer");
+    }
+    *ret_informer = informer;
+    return 0;
+}
+
+int informer_add_handler(struct informer *informer, const struct informer_handler *handler, struct err *err)
+{
+    INVARIANT(!informer->factory->started);
+    if (vec_push(&informer->handlers, *handler) < 0)
+        return err_set(err, ERR_NO_MEMORY, "informer handler");
+    return 0;
+}
+
+int informer_add_index(struct informer *informer, const char *name, informer_index_fn *key, struct err *err)
+{
+    INVARIANT(!informer->factory->started);
+    for vec_each(&informer->indexes, index)
+        if (strcmp(index->name, name) == 0 && index->key == key)
+            return 0;
+    if (vec_push(&informer->indexes, ((struct index){ name, key, MAP_INIT })) < 0)
+        return err_set(err, ERR_NO_MEMORY, "informer index");
+    return 0;
+}
+
+int informers_start(struct informers *informers, struct err *err)
+{
+    int code = 0;
+
+    informers->started = true;
+    for (size_t i = 0; code == 0 && i < informers->items.count; i++)
+        code = strand_post(informers->items.items[i]->strand, step, informers->items.items[i], err);
+    return code;
+}
+
+bool informers_synced(struct informers *informers)
+{
+    for vec_each(&informers->items, informer)
+        if (!atomic_load(&(*informer)->synced))
+            return false;
+    return informers->started;
+}
+
+int informers_when_synced(struct informers *informers, executor_fn *fn, void *arg, struct err *err)
+{
+    LOCKED(&informers->lock);
+    if (informers_synced(informers))
+        return executor_post(informers->executor, fn, arg, err);
+    if (vec_push(&informers->waiters, ((struct waiter){ fn, arg })) < 0)
+        return err_set(err, ERR_NO_MEMORY, "waiting for informers");
+    return 0;
+}
+
+/* -- look-ups -- */
+
+struct object *informer_get(struct informer *informer, struct str key)
+{
+    rwlock_read(&informer->lock);
+    struct object *object = object_ref(map_get(&informer->objects, key));
+    rwlock_unlock(&informer->lock);
+    return object;
+}
+
+static int list_reserve(struct arena *arena, size_t count, struct object_list *list, struct err *err)
+{
+    list->count = 0;
+    list->items = arena_array_of(arena, MAX(count, (size_t)1), struct object *);
+    return list->items ? 0 : err_set(err, ERR_NO_MEMORY, "listing %zu objects", count);
+}
+
+static bool in_namespace(const struct object *object, struct str ns)
+{
+    return !ns.len || (str_has_prefix(object->key, ns) && object->key.len > ns.len && object->key.data[ns.len] == '/');
+}
+
+int informer_list(struct informer *informer, struct str ns, struct arena *arena, struct object_list *ret_list,
+                  struct err *err)
+{
+    rwlock_read(&informer->lock);
+    int code = list_reserve(arena, informer->objects.count, ret_list, err);
+
+    for (struct map_entry *e = NULL; code == 0 && (e = map_next(&informer->objects, e));)
+        if (in_namespace(e->value, ns))
+            ret_list->items[ret_list->count++] = object_ref(e->value);
+    rwlock_unlock(&informer->lock);
+    return code;
+}
+
+int informer_by_index(struct informer *informer, const char *name, struct str value, struct arena *arena,
+                      struct object_list *ret_list, struct err *err)
+{
+    struct index *index = NULL;
+
+    for vec_each(&informer->indexes, it)
+        if (strcmp(it->name, name) == 0)
+            index = it;
+    INVARIANT(index);
+    rwlock_read(&informer->lock);
+    struct bucket *bucket = bucket_get(index, value, false);
+    int code = list_reserve(arena, bucket ? bucket->objects.count : 0, ret_list, err);
+
+    for (size_t i = 0; code == 0 && bucket && i < bucket->objects.count; i++)
+        ret_list->items[ret_list->count++] = object_ref(bucket->objects.items[i]);
+    rwlock_unlock(&informer->lock);
+    return code;
+}
+
+void object_list_release(struct object_list *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        object_unref(list->items[i]);
+    list->count = 0;
+}
