@@ -1,23 +1,38 @@
 /* process.c - one child, three descriptors, one poll.
  *
- * The child is started with posix_spawn (vfork underneath: the cost does not grow with our memory), in a process group of
- * its own, with default signal handling, an empty signal mask and no descriptor of ours but its three. Its input is a
- * memory file rather than a pipe: nothing to feed, no SIGPIPE when it does not read. We then poll both output pipes
- * and a pidfd. When the child has ended, what the pipes hold is taken and we return, even if a grandchild still
- * keeps them open: a daemon that was started this way must not hold its starter up. */
+ * Starting is clone(CLONE_VM | CLONE_VFORK), as posix_spawn does it: no page tables are copied, so that the cost does
+ * not grow with our memory, and the child tells through shared memory what failed. Unlike posix_spawn it can enter
+ * namespaces and cgroups on the way. The child may only make system calls; all signals are blocked around it, since a
+ * handler of ours must not run in it, and it sets every handler back to the default before it unblocks them.
+ *
+ * Running to the end: the child's input is a memory file rather than a pipe: nothing to feed, no SIGPIPE when it does
+ * not read. Both output pipes and a pidfd are polled. When the child has ended, what the pipes hold is taken and we
+ * return, even if a grandchild still keeps them open: a daemon that was started this way must not hold its starter
+ * up. */
 #include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_OUTPUT_DEFAULT ((size_t)1 << 20)
+#define CHILD_STACK_SIZE ((size_t)256 << 10)
+
+/* What parent and child share. */
+struct child {
+    const struct process_start *start;
+    char *const *env;
+    int null;
+    int error; /* errno of the step that failed */
+    const char *step;
+};
 
 /* One output stream while the child runs. */
 struct stream {
@@ -32,91 +47,132 @@ void process_result_deinit(struct process_result *result)
     buf_deinit(&result->err);
 }
 
+static int child_failed(struct child *child, const char *step)
+{
+    child->error = errno;
+    child->step = step;
+    _exit(127);
+}
+
+static void child_reset_signals(void)
+{
+    struct sigaction action = { .sa_handler = SIG_DFL };
+
+    for (int i = 1; i < NSIG; i++)
+        sigaction(i, &action, NULL);
+}
+
+/* All go to high numbers first, so that none is overwritten before it was copied. */
+static int child_set_files(struct child *child)
+{
+    const struct process_start *start = child->start;
+    int fds[] = { start->in < 0 ? child->null : start->in, start->out < 0 ? child->null : start->out,
+                  start->err < 0 ? child->null : start->err, start->pass };
+    int count = start->pass < 0 ? 3 : 4;
+
+    for (int i = 0; i < count; i++) {
+        fds[i] = fcntl(fds[i], F_DUPFD, 10);
+        if (fds[i] < 0)
+            return -1;
+    }
+    for (int i = 0; i < count; i++)
+        if (dup2(fds[i], i) < 0)
+            return -1;
+    return (int)syscall(SYS_close_range, count, ~0U, 0);
+}
+
+static int child_main(void *arg)
+{
+    struct child *child = arg;
+    const struct process_start *start = child->start;
+    sigset_t none;
+
+    child_reset_signals();
+    if ((start->new_session ? setsid() : setpgid(0, 0)) < 0)
+        return child_failed(child, "leaving our process group");
+    for (size_t i = 0; i < start->cgroup_count; i++)
+        if (write(start->cgroups[i], "0", 1) < 0)
+            return child_failed(child, "entering its cgroup");
+    if (start->mount_ns && setns(*start->mount_ns, CLONE_NEWNS) < 0)
+        return child_failed(child, "entering its mount namespace");
+    if (child_set_files(child) < 0)
+        return child_failed(child, "setting up its descriptors");
+    if (start->cwd && chdir(start->cwd) < 0)
+        return child_failed(child, start->cwd);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
+    execvpe(start->argv[0], (char *const *)start->argv, child->env);
+    return child_failed(child, "executing it");
+}
+
+static pid_t clone_child(struct child *child)
+{
+    sigset_t all, old;
+    int cancel;
+
+    char *stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED)
+        return -1;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &old);
+    pid_t pid = clone(child_main, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+    int error = errno;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    pthread_setcancelstate(cancel, NULL);
+    munmap(stack, CHILD_STACK_SIZE);
+    errno = error;
+    return pid;
+}
+
+int process_start(const struct process_start *start, pid_t *ret_pid, struct err *err)
+{
+    struct child child = { .start = start, .env = start->env ? (char *const *)start->env : environ };
+    AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0)
+        return err_errno(err, errno, "opening /dev/null");
+    child.null = null;
+    pid_t pid = clone_child(&child);
+    if (pid < 0)
+        return err_errno(err, errno, "starting %s", start->argv[0]);
+    if (child.error) {
+        process_wait(pid);
+        return err_errno(err, child.error, "starting %s: %s", start->argv[0], child.step);
+    }
+    *ret_pid = pid;
+    return 0;
+}
+
+int process_wait(pid_t pid)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return 255;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 static int open_input(struct str input, int *ret_fd, struct err *err)
 {
-    AUTO_CLOSE int fd = -1;
+    int fd = memfd_create("stdin", MFD_CLOEXEC);
 
-    if (!input.data) {
-        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-        if (fd < 0)
-            return err_errno(err, errno, "opening /dev/null");
-        *ret_fd = fd;
-        fd = -1;
-        return 0;
-    }
-    fd = memfd_create("stdin", MFD_CLOEXEC);
     if (fd < 0)
         return err_errno(err, errno, "making a memory file for standard input");
     for (size_t done = 0; done < input.len;) {
         ssize_t n = write(fd, input.data + done, input.len - done);
         if (n < 0 && errno == EINTR)
             continue;
-        if (n < 0)
-            return err_errno(err, errno, "writing standard input");
+        if (n < 0) {
+            err_errno(err, errno, "writing standard input");
+            close(fd);
+            return -ERR_IO;
+        }
         done += (size_t)n;
     }
-    if (lseek(fd, 0, SEEK_SET) < 0)
-        return err_errno(err, errno, "rewinding standard input");
+    lseek(fd, 0, SEEK_SET);
     *ret_fd = fd;
-    fd = -1;
-    return 0;
-}
-
-static int prepare_files(posix_spawn_file_actions_t *files, const char *cwd, int in, int out, int errfd)
-{
-    int r = posix_spawn_file_actions_adddup2(files, in, 0);
-
-    if (r == 0)
-        r = posix_spawn_file_actions_adddup2(files, out, 1);
-    if (r == 0)
-        r = posix_spawn_file_actions_adddup2(files, errfd, 2);
-    if (r == 0)
-        r = posix_spawn_file_actions_addclosefrom_np(files, 3);
-    if (r == 0 && cwd)
-        r = posix_spawn_file_actions_addchdir_np(files, cwd);
-    return r;
-}
-
-static int prepare_attributes(posix_spawnattr_t *attributes)
-{
-    sigset_t none, all;
-
-    sigemptyset(&none);
-    sigfillset(&all);
-    int r = posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                     POSIX_SPAWN_SETSIGDEF);
-    if (r == 0)
-        r = posix_spawnattr_setpgroup(attributes, 0);
-    if (r == 0)
-        r = posix_spawnattr_setsigmask(attributes, &none);
-    if (r == 0)
-        r = posix_spawnattr_setsigdefault(attributes, &all);
-    return r;
-}
-
-static int spawn(const struct process_options *options, int in, int out, int errfd, pid_t *ret_pid, struct err *err)
-{
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    char *const *env = options->env ? (char *const *)options->env : environ;
-    pid_t pid = -1;
-
-    int r = posix_spawn_file_actions_init(&files);
-    if (r != 0)
-        return err_errno(err, r, "starting %s", options->argv[0]);
-    r = posix_spawnattr_init(&attributes);
-    if (r == 0) {
-        r = prepare_files(&files, options->cwd, in, out, errfd);
-        if (r == 0)
-            r = prepare_attributes(&attributes);
-        if (r == 0)
-            r = posix_spawnp(&pid, options->argv[0], &files, &attributes, (char *const *)options->argv, env);
-        posix_spawnattr_destroy(&attributes);
-    }
-    posix_spawn_file_actions_destroy(&files);
-    if (r != 0)
-        return err_errno(err, r, "starting %s", options->argv[0]);
-    *ret_pid = pid;
     return 0;
 }
 
@@ -169,7 +225,7 @@ static bool pump(pid_t pid, int pidfd, struct stream streams[2], nsec_t deadline
             continue;
         }
         if (n < 0 && errno != EINTR)
-            break; /* waitpid() below still waits for the end */
+            break; /* process_wait() still waits for the end */
         if (n < 0)
             continue;
         stream_read(&streams[0]);
@@ -178,16 +234,6 @@ static bool pump(pid_t pid, int pidfd, struct stream streams[2], nsec_t deadline
             break;
     }
     return killed;
-}
-
-static int reap(pid_t pid)
-{
-    int status;
-
-    while (waitpid(pid, &status, 0) < 0)
-        if (errno != EINTR)
-            return 255; /* somebody else took the status: all that is known is that it ended */
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
 static int open_pipe(int fds[2], struct err *err)
@@ -209,11 +255,13 @@ static void close_once(int *fd)
 static int run(const struct process_options *options, int in, int out[2], int errs[2], struct process_result *result,
                struct err *err)
 {
+    const struct process_start start = { .argv = options->argv, .env = options->env, .cwd = options->cwd, .in = in,
+                                         .out = out[1], .err = errs[1], .pass = -1, .mount_ns = options->mount_ns };
     size_t max = options->max_output ? options->max_output : MAX_OUTPUT_DEFAULT;
     nsec_t deadline = options->timeout > 0 ? clock_now(clock_real()) + options->timeout : 0;
     pid_t pid;
 
-    int r = spawn(options, in, out[1], errs[1], &pid, err);
+    int r = process_start(&start, &pid, err);
     if (r < 0)
         return r;
     close_once(&out[1]);
@@ -223,12 +271,12 @@ static int run(const struct process_options *options, int in, int out[2], int er
     if (pidfd < 0) {
         r = err_errno(err, errno, "watching %s", options->argv[0]);
         kill(-pid, SIGKILL);
-        reap(pid);
+        process_wait(pid);
         return r;
     }
     struct stream streams[2] = { { out[0], &result->out, max }, { errs[0], &result->err, max } };
     result->timed_out = pump(pid, pidfd, streams, deadline);
-    result->exit_code = reap(pid);
+    result->exit_code = process_wait(pid);
     stream_read(&streams[0]);
     stream_read(&streams[1]);
     out[0] = streams[0].fd;
@@ -243,8 +291,10 @@ int process_run(const struct process_options *options, struct process_result *re
     AUTO_DEINIT(process_result, result) = { .out = BUF_INIT, .err = BUF_INIT };
     AUTO_CLOSE int in = -1;
     int out[2] = { -1, -1 }, errs[2] = { -1, -1 };
+    int r = 0;
 
-    int r = open_input(options->input, &in, err);
+    if (options->input.data)
+        r = open_input(options->input, &in, err);
     if (r == 0)
         r = open_pipe(out, err);
     if (r == 0)

@@ -14,6 +14,7 @@ struct process_options {
     struct str input;        /* for its stdin; unset: /dev/null */
     nsec_t timeout;          /* then SIGKILL to its process group; 0: none */
     size_t max_output;       /* of each stream that is kept, the rest is read and dropped; 0: 1 MiB */
+    const int *mount_ns;     /* open mount namespace it enters first; NULL: ours */
 };
 
 struct process_result {
@@ -25,3 +26,20 @@ void process_result_deinit(struct process_result *result);
 
 /* Blocks until it has ended. Not being startable is an error; a non-zero exit is not. Any thread. */
 int process_run(const struct process_options *options, struct process_result *ret_result, struct err *err);
+
+/* The same without waiting and with descriptors of the caller's choice, which stay the caller's. The child has
+ * default signals and no other descriptor of ours. It leads a process group of its own, or a session. */
+struct process_start {
+    const char *const *argv, *const *env;
+    const char *cwd;
+    int in, out, err; /* -1: /dev/null */
+    int pass;         /* one more, which the child gets as PROCESS_PASS_FD; -1: none */
+    const int *mount_ns;
+    const int *cgroups; /* open for writing: cgroup.procs (v2) or tasks (v1) of the cgroups it enters */
+    size_t cgroup_count;
+    bool new_session;
+};
+#define PROCESS_PASS_FD 3
+int process_start(const struct process_start *start, pid_t *ret_pid, struct err *err);
+/* Waits for a child of ours; its exit code, 128 + signal when killed, 255 when somebody else took the status. */
+int process_wait(pid_t pid);

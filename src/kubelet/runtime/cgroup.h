@@ -49,7 +49,8 @@ int cgroup_tree_detect(struct cgroup_tree *ret_tree, struct err *err);
 int cgroup_create(const struct cgroup_tree *tree, const char *path, struct err *err);
 int cgroup_set_limits(const struct cgroup_tree *tree, const char *path, const struct oci_resources *resources,
                       struct err *err);
-int cgroup_read_usage(const struct cgroup_tree *tree, const char *path, struct cgroup_usage *ret_usage, struct err *err);
+int cgroup_read_usage(const struct cgroup_tree *tree, const char *path, struct cgroup_usage *ret_usage,
+                      struct err *err);
 /* How many processes in it the kernel has killed for want of memory; 0 when it cannot be known. */
 uint64_t cgroup_oom_kills(const struct cgroup_tree *tree, const char *path);
 /* SIGKILL to all processes in it and below; does not wait. */

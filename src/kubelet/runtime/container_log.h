@@ -49,7 +49,7 @@ struct container_log_line {
 };
 bool container_log_parse(struct str line, struct container_log_line *ret_line);
 
-/* Rotates when the file is larger than max_size: renames it and deletes the oldest so that no more than max_files remain
+/* Rotates when the file is larger than max_size: renames it and deletes the oldest so that at most max_files remain
  * (the current one included). The caller then has the writer reopen (container_reopen_log()).
  * *ret_rotated tells. */
 #define CONTAINER_LOG_MAX_SIZE ((int64_t)10 << 20)

@@ -33,8 +33,10 @@ struct oci_tmpfs {
 };
 
 struct oci_device {
-    struct str host_path, path; /* path inside; unset: the same */
-    struct str access;          /* of "rwm" */
+    struct str path; /* inside */
+    char type;       /* 'c', 'b' or 'p' */
+    uint32_t major, minor, mode, uid, gid;
+    struct str access; /* of "rwm" */
 };
 
 struct oci_rlimit {
@@ -66,7 +68,7 @@ struct oci_spec {
     const struct oci_pair *env;
     size_t env_count;
     struct str cwd; /* unset: "/" */
-    struct str hostname;
+    struct str hostname; /* $HOSTNAME, and of a new uts namespace */
     bool terminal;
 
     uint32_t uid, gid;
@@ -76,6 +78,7 @@ struct oci_spec {
 
     bool privileged; /* all capabilities, all devices, nothing masked, writable /sys */
     struct str_list capabilities_add, capabilities_drop; /* with or without CAP_, "ALL" */
+    uint64_t capabilities_here; /* bit per capability that this node can give; 0: all */
     bool no_new_privs;
     bool unmasked; /* procMount: Unmasked */
     enum oci_seccomp seccomp; /* anything but unconfined: a filter text must be given, else ERR_NOT_SUPPORTED */
@@ -84,6 +87,7 @@ struct oci_spec {
 
     struct oci_namespaces namespaces;
     struct str cgroup_path; /* absolute inside every hierarchy: "/caravel/pod<uid>/<id>" */
+    bool cgroup_v2;         /* a cgroup namespace, and a process out of memory takes its whole container along */
     struct oci_resources resources;
     int oom_score_adj;
 

@@ -75,7 +75,7 @@ struct sandbox {
     size_t label_count;
 };
 
-/* Makes what is missing, so it may be called again (then the spec's labels are what counts). The result is in the arena. */
+/* Makes what is missing, so it may be called again (then the new labels count). The result is in the arena. */
 int sandbox_create(struct runtime *runtime, const struct sandbox_spec *spec, struct arena *arena,
                    struct sandbox *ret_sandbox, struct err *err);
 int sandbox_get(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct sandbox *ret_sandbox,
