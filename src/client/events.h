@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/executor.h"
+#include "base/rng.h"
 #include "client/client.h"
 
 struct event_recorder;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/executor.h"
+#include "base/rng.h"
 #include "client/client.h"
 
 struct informers; /* the factory */
