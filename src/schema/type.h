@@ -92,6 +92,7 @@ enum field_flag {
     FIELD_PATCH_RETAIN_KEYS = 1 << 5,
     FIELD_ENUM_OPEN = 1 << 6, /* enum values are known ones, others are allowed */
     FIELD_ZERO_OK = 1 << 7,   /* required in OpenAPI only: absent, "" and [] pass */
+    FIELD_MAP_GRANULAR = 1 << 8, /* server-side apply: by member although the type is atomic */
 };
 
 enum list_kind { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
