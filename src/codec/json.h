@@ -50,7 +50,7 @@ struct json_member {
 /* Where a duplicate key was seen, as a field path ("spec.containers[0].name"); filled by json_parse(). */
 struct json_duplicates {
     struct str *paths;
-    size_t count, cap, limit; /* no more than limit are kept */
+    size_t count, cap, limit; /* no more than limit are kept; 0: JSON_DUPLICATES_MAX */
 };
 
 struct json_options {
@@ -59,8 +59,11 @@ struct json_options {
 };
 
 #define JSON_MAX_DEPTH 512
+#define JSON_MAX_TEXT (1u << 30) /* bytes */
+#define JSON_DUPLICATES_MAX 100
 
-/* options may be NULL. ERR_BAD_REQUEST with line, column and what was expected. */
+/* options may be NULL. ERR_BAD_REQUEST with line, column and what was expected; ERR_TOO_LARGE when the tree does not
+ * fit the limit of the arena, ERR_NO_MEMORY when an arena without limit has no memory. */
 int json_parse(struct arena *arena, struct str text, const struct json_options *options, struct json **ret_json,
                struct err *err);
 
