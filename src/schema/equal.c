@@ -93,11 +93,16 @@ static bool lists_equal(const struct type *type, const struct json *a, const str
 
 static bool maps_equal(const struct type *type, const struct json *a, const struct json *b)
 {
+    bool sorted = members_sorted(a) && members_sorted(b);
+
     if (a->count != b->count)
         return false;
     for (uint32_t i = 0; i < a->count; i++) {
         const struct json_member *member = &a->members[i];
-        const struct json *other = json_get(b, member->key);
+        const struct json *other = &b->members[i].value;
+
+        if (!str_eq(b->members[i].key, member->key))
+            other = sorted ? NULL : json_get(b, member->key);
 
         if (!other || !values_equal(type->elem, ELEMENT_FLAGS, &member->value, other))
             return false;
