@@ -223,31 +223,33 @@ static const char *parse_escaped(struct parser *p, const char *start, const char
     return end + 1;
 }
 
-/* at: behind the opening quote. */
-static inline const char *parse_string(struct parser *p, const char *at, struct str *out)
+/* A string that begins at start, plain up to at, with something other than its end there. */
+static const char *parse_special(struct parser *p, const char *start, const char *at, struct str *out)
 {
-    const char *start = at;
+    while (at < p->end && *at != '"') {
+        unsigned len = *at & 0x80 ? json_utf8_len(at, p->end) : 0;
 
-    for (;;) {
-        at = json_skip_plain(at, p->end);
-        if (at == p->end)
-            return fail(p, at, "'\"' at the end of a string");
-        if (*at == '"') {
-            *out = str_of(start, (size_t)(at - start));
-            return at + 1;
-        }
         if (*at == '\\')
             return parse_escaped(p, start, at, out);
-        if (!(*at & 0x80))
-            return fail(p, at, "control characters to be escaped");
-        do {
-            unsigned len = json_utf8_len(at, p->end);
-
-            if (!len)
-                return fail(p, at, "valid UTF-8");
-            at += len;
-        } while (at < p->end && (*at & 0x80));
+        if (!len)
+            return fail(p, at, *at & 0x80 ? "valid UTF-8" : "control characters to be escaped");
+        at = json_skip_plain(at + len, p->end);
     }
+    if (at == p->end)
+        return fail(p, at, "'\"' at the end of a string");
+    *out = str_of(start, (size_t)(at - start));
+    return at + 1;
+}
+
+/* start: behind the opening quote. */
+static inline const char *parse_string(struct parser *p, const char *start, struct str *out)
+{
+    const char *at = json_skip_plain(start, p->end);
+
+    if (at == p->end || *at != '"')
+        return parse_special(p, start, at, out);
+    *out = str_of(start, (size_t)(at - start));
+    return at + 1;
 }
 
 /* Scalars. */

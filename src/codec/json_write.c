@@ -2,7 +2,8 @@
  *
  * Escaped is what Go's encoding/json escapes with HTML escaping off: control characters, '"', '\', and U+2028/2029,
  * which old JavaScript takes for line ends. Bytes that are not UTF-8 become U+FFFD, so what is written is always valid
- * JSON, wherever a string came from. Strings are copied in runs between such places, found 16 bytes at a time. */
+ * JSON, wherever a string came from. A string is first copied as if nothing in it were special, looking at each block on
+ * the way; only if something was, it is done again in runs between such places. */
 #include "codec/json.h"
 #include "codec/json_scan.h"
 
@@ -61,28 +62,58 @@ static void write_rest(struct buf *buf, const char *run, const char *p, const ch
     buf_add_char(buf, '"');
 }
 
-void json_write_str(struct buf *buf, struct str s)
+static inline char *reserve(struct buf *buf, size_t len)
 {
-    const char *end = s.data + s.len, *p = s.len ? json_skip_plain(s.data, end) : end;
-    char *out;
+    return buf->cap - buf->len >= len && !buf->failed ? buf->data + buf->len : buf_reserve(buf, len);
+}
 
-    if (p < end) {
-        buf_add_char(buf, '"');
-        write_rest(buf, s.data, p, end);
+static void write_special(struct buf *buf, struct str s)
+{
+    const char *end = s.data + s.len;
+
+    buf_add_char(buf, '"');
+    write_rest(buf, s.data, json_skip_plain(s.data, end), end);
+}
+
+/* The string and one more character, 0 for none. */
+static inline void write_str(struct buf *buf, struct str s, char after)
+{
+    size_t len = s.len + 2 + (after != 0);
+    char *out = reserve(buf, len);
+
+    if (!out)
+        return;
+    if (!json_copy_plain(out + 1, s.data, s.len)) {
+        write_special(buf, s);
+        if (after)
+            buf_add_char(buf, after);
         return;
     }
-    if (!(out = buf_reserve(buf, s.len + 2)))
-        return;
-    *out = '"';
-    if (s.len)
-        memcpy(out + 1, s.data, s.len);
+    out[0] = '"';
     out[s.len + 1] = '"';
-    buf->len += s.len + 2;
+    if (after)
+        out[s.len + 2] = after;
+    buf->len += len;
+}
+
+void json_write_str(struct buf *buf, struct str s)
+{
+    write_str(buf, s, 0);
 }
 
 /* Trees. indent < 0: compact. */
 
 static void write_value(struct buf *buf, const struct json *json, int indent, int level);
+
+static inline void write_text(struct buf *buf, struct str text)
+{
+    char *out = reserve(buf, text.len);
+
+    if (!out)
+        return;
+    memcpy(out, text.data, text.len);
+    buf->len += text.len;
+}
 
 static void new_line(struct buf *buf, int indent, int level)
 {
@@ -119,8 +150,7 @@ static void write_object(struct buf *buf, const struct json *json, int indent, i
             buf_add_char(buf, ',');
         if (indent >= 0)
             new_line(buf, indent, level + 1);
-        json_write_str(buf, json->members[i].key);
-        buf_add_char(buf, ':');
+        write_str(buf, json->members[i].key, ':');
         if (indent >= 0)
             buf_add_char(buf, ' ');
         write_value(buf, &json->members[i].value, indent, level + 1);
@@ -134,16 +164,19 @@ static void write_value(struct buf *buf, const struct json *json, int indent, in
 {
     switch (json->kind) {
     case JSON_NULL:
-        buf_add(buf, "null", 4);
+        write_text(buf, STR("null"));
         break;
     case JSON_BOOL:
-        buf_add(buf, json->boolean ? "true" : "false", json->boolean ? 4 : 5);
+        write_text(buf, json->boolean ? STR("true") : STR("false"));
         break;
     case JSON_NUMBER:
-        buf_add_str(buf, json->number.text);
+        if (json->number.text.len)
+            write_text(buf, json->number.text);
+        else
+            buf_add_i64(buf, json->number.i64);
         break;
     case JSON_STRING:
-        json_write_str(buf, json->string);
+        write_str(buf, json->string, 0);
         break;
     case JSON_ARRAY:
         write_array(buf, json, indent, level);
@@ -216,8 +249,7 @@ void jw_end_array(struct json_writer *w)
 void jw_key(struct json_writer *w, struct str key)
 {
     begin_value(w);
-    json_write_str(w->buf, key);
-    buf_add_char(w->buf, ':');
+    write_str(w->buf, key, ':');
     w->comma = false;
 }
 
