@@ -20,6 +20,8 @@ typedef uint64_t revision_t;
 #define STORE_KEY_MAX 1024
 #define STORE_VALUE_MAX (4u << 20)
 #define STORE_OPS_MAX 1024
+#define STORE_TXN_BYTES_MAX (32u << 20) /* keys and values of one transaction; ERR_TOO_LARGE beyond */
+#define STORE_CAUSE_MAX 1024            /* actor, rule: longer ones are cut */
 
 struct store_options {
     const char *path;      /* directory, made if absent; locked against a second process */
@@ -35,7 +37,8 @@ struct store *store_close(struct store *store); /* all snapshots and watches mus
 DEFINE_AUTO(store, store_close)
 
 revision_t store_revision(struct store *store);  /* newest committed */
-revision_t store_compacted(struct store *store); /* oldest readable is this + 1; 0: all */
+/* The oldest readable revision is this + 1; 0: all are. After store_compact(r) it is r - 1. */
+revision_t store_compacted(struct store *store);
 
 /* -- writing -- */
 
@@ -59,6 +62,9 @@ struct store_op {
 };
 #define STORE_NO_SPLICE UINT32_MAX
 
+/* ERR_INVALID, before anything is compared: no operation or too many, a key of no or too many bytes, a key put or deleted twice in
+ * one transaction, a splice behind the value's end. Deleting what is not there (STORE_ANY) changes nothing and makes no event;
+ * the transaction takes its revision all the same, as does one that only checks. */
 struct store_cause {
     struct str actor;   /* user or component: "kubernetes-admin", "system:node:a" */
     struct str rule;    /* what it did: "kubectl create", "deployment-controller: scale up" */
@@ -70,10 +76,12 @@ struct store_result {
     size_t failed_op;           /* ERR_CONFLICT: which comparison failed */
     revision_t present;         /* ERR_CONFLICT: what was there (0: absent) */
     struct blob **values;       /* optional, from the caller: ops_count places that receive the spliced value of each put or delete
-                                   (one reference each, the caller's), as handed to watchers */
+                                   (one reference each, the caller's), as handed to watchers; NULL for a check and for a
+                                   deletion of nothing */
 };
 
-/* Blocks until durable. ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_IO: nothing was written. */
+/* Blocks until durable. ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_IO, ERR_NO_MEMORY: nothing was written. After
+ * an error other than ERR_CONFLICT ret_result (NULL: not wanted) is as before. */
 int store_commit(struct store *store, const struct store_op *ops, size_t ops_count, const struct store_cause *cause,
                  struct store_result *ret_result, struct err *err);
 
@@ -142,7 +150,8 @@ struct store_event *store_event_unref(struct store_event *event);
 DEFINE_AUTO(store_event, store_event_unref)
 
 struct store_watch;
-/* Changes of keys with prefix after revision `after`. ready(arg) is called, once, whenever store_watch_next() went from "none" to
+/* Changes of keys with prefix after revision `after`: store_revision() or a snapshot's. Read with store_watch_next() until "none"; then wait for
+ * ready(). ERR_INVALID: `after` is in the future. ready(arg) is called, once, whenever store_watch_next() went from "none" to
  * having something, on the writer's thread, where it must not block nor call the store. ERR_EXPIRED when compacted. A watcher that falls
  * behind the window in memory is served from disk: its backlog costs nothing. */
 int store_watch_open(struct store *store, struct str prefix, revision_t after, void (*ready)(void *arg), void *arg,
@@ -158,7 +167,8 @@ revision_t store_watch_progress(struct store_watch *watch);
 
 /* -- upkeep -- */
 
-/* Forgets states superseded at or before revision. */
+/* Forgets states superseded at or before revision, which stays readable itself; 0 < revision <= the newest, else ERR_INVALID. In small
+ * steps between commits; blocks until it is done. Older than what is compacted already: nothing. */
 int store_compact(struct store *store, revision_t revision, struct err *err);
 struct store_stats {
     uint64_t keys, log_records, bytes_used, map_size;

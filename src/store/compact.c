@@ -1,0 +1,90 @@
+/* compact.c - forgetting, in steps that are short enough to go between two commits.
+ *
+ * Every record names the one that it replaced. So to forget all states superseded at or before the floor, it is enough to go
+ * once through the records up to the floor: the predecessor of each goes, and a deletion goes itself, with its key's entry in the
+ * index when nothing came after it. `trimmed` remembers how far this has come; what was before it never has to be
+ * looked at again, so a compaction costs what has been written since the last one, not what is stored.
+ *
+ * The new floor is committed with the first step: from then on nobody may read below it. A process that dies half way goes on
+ * where it was when the store is opened again. */
+#include "store/store_private.h"
+
+#define STEP_RECORDS 1024
+
+/* Removes what the record at a position has made superfluous. */
+static int forget(struct store *store, MDB_txn *txn, position_t position, const struct record *record)
+{
+    struct index_entry entry;
+    char key_bytes[STORE_KEY_MAX];
+    struct str key = { key_bytes, record->key.len };
+    position_t previous = record->previous;
+    bool deleted = record->deleted;
+    int rc;
+
+    memcpy(key_bytes, record->key.data, record->key.len); /* the record moves when the tree changes */
+    if (previous && (rc = log_delete(store->engine, txn, previous)) && rc != MDB_NOTFOUND)
+        return rc;
+    if (!deleted)
+        return 0;
+    if ((rc = log_delete(store->engine, txn, position)))
+        return rc;
+    rc = index_get(store->engine, txn, key, &entry);
+    if (rc == 0 && entry.position == position)
+        return index_delete(store->engine, txn, key);
+    return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+}
+
+static int trim(struct store *store, MDB_txn *txn, struct meta *meta, bool *ret_done)
+{
+    MDB_cursor *cursor = NULL;
+    int rc = mdb_cursor_open(txn, store->engine->log, &cursor);
+
+    for (int i = 0; rc == 0 && i < STEP_RECORDS; i++) {
+        position_t position;
+        struct record record;
+        struct str bytes;
+
+        rc = log_seek(cursor, meta->trimmed + 1, &position, &bytes);
+        if (rc == MDB_NOTFOUND || (rc == 0 && position_revision(position) > meta->floor)) {
+            meta->trimmed = position_end(meta->floor);
+            *ret_done = true;
+            rc = 0;
+            break;
+        }
+        if (rc == 0 && !record_decode(bytes, &record))
+            rc = MDB_CORRUPTED;
+        if (rc == 0)
+            rc = forget(store, txn, position, &record);
+        meta->trimmed = position;
+    }
+    if (cursor)
+        mdb_cursor_close(cursor);
+    return rc;
+}
+
+int compact_step(struct store *store, revision_t floor, bool *ret_done, struct err *err)
+{
+    struct meta meta;
+    bool done = false;
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(store->engine->env, NULL, 0, &txn);
+
+    if (rc)
+        return engine_fail(store->engine, rc, "compacting", err);
+    rc = engine_meta_get(store->engine, txn, &meta);
+    if (rc == 0 && floor > meta.floor)
+        meta.floor = floor;
+    if (rc == 0)
+        rc = trim(store, txn, &meta, &done);
+    if (rc == 0)
+        rc = engine_meta_put(store->engine, txn, &meta);
+    if (rc) {
+        mdb_txn_abort(txn);
+        return engine_fail(store->engine, rc, "compacting", err);
+    }
+    if ((rc = mdb_txn_commit(txn)))
+        return engine_fail(store->engine, rc, "compacting", err);
+    atomic_store(&store->floor, meta.floor);
+    *ret_done = done;
+    return 0;
+}

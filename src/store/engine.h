@@ -1,0 +1,53 @@
+/* engine.h - what is on disk: one LMDB environment with the log, the key index and the store's own numbers.
+ *
+ * One write transaction at a time, by the store's writer; any number of read transactions, which a thread may hand to
+ * another. Functions that take an MDB_txn return LMDB's codes: 0, MDB_NOTFOUND, another MDB_ code or an errno;
+ * engine_fail() turns those into an err. Slices returned point into the map and live as long as the transaction (of a
+ * write transaction: until its next change). */
+#pragma once
+
+#include <lmdb.h>
+
+#include "store/record.h"
+
+#define ENGINE_READERS_MAX 1024
+
+struct engine {
+    MDB_env *env;
+    MDB_dbi main, log, index, deep;
+    int lock_fd; /* flock: one process at a time */
+    char *path;
+};
+
+/* The store's own numbers, written with every commit. */
+struct meta {
+    revision_t revision; /* newest */
+    revision_t floor;    /* oldest readable; 0: never compacted */
+    position_t trimmed;  /* the log is rid of what floor made superfluous up to here */
+    uint64_t live_keys;
+};
+
+/* ERR_UNAVAILABLE: another process has it. ERR_NOT_SUPPORTED: another format. ERR_INVALID: not a store. */
+int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err);
+struct engine *engine_close(struct engine *engine);
+DEFINE_AUTO(engine, engine_close)
+
+/* Negative err code for one of LMDB's. */
+int engine_fail(const struct engine *engine, int rc, const char *what, struct err *err);
+
+int engine_meta_get(struct engine *engine, MDB_txn *txn, struct meta *ret_meta);
+int engine_meta_put(struct engine *engine, MDB_txn *txn, const struct meta *meta);
+
+int log_get(struct engine *engine, MDB_txn *txn, position_t position, struct str *ret_bytes);
+/* As log_get(), decoded; a record that cannot be read is MDB_CORRUPTED. */
+int log_read(struct engine *engine, MDB_txn *txn, position_t position, struct record *ret_record);
+/* Room for a record behind all others, to be filled before the next change. */
+int log_append(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room);
+int log_delete(struct engine *engine, MDB_txn *txn, position_t position);
+/* The first record at or behind a position. */
+int log_seek(MDB_cursor *cursor, position_t from, position_t *ret_position, struct str *ret_bytes);
+
+int log_next(MDB_cursor *cursor, position_t *ret_position, struct str *ret_bytes);
+
+/* Records in the log; bytes in pages that hold data. */
+int engine_usage(struct engine *engine, MDB_txn *txn, uint64_t *ret_records, uint64_t *ret_bytes);

@@ -1,0 +1,231 @@
+/* group.c - writing: many transactions, one commit.
+ *
+ * All that has queued up while the last commit went to disk becomes the next one, in order. Each transaction sees
+ * the ones before it in the group. First all its comparisons are made, then all its changes, so one that fails has touched nothing.
+ * When the commit fails, or any change before it, the whole group is void: LMDB forgets it, and every transaction of it
+ * gets the error, also those whose comparison failed, since they were compared with what never came to be.
+ *
+ * A value is spliced once, into a blob that goes into the log, to the caller and to all watchers. The state before comes from the
+ * window when the last change of the key is still there, and from the map else.
+ *
+ * A deletion of what is not there (STORE_ANY) changes nothing and has no event; the transaction still takes its revision. */
+#include <errno.h>
+
+#include "store/event.h"
+#include "store/store_private.h"
+#include "store/version.h"
+
+static revision_t present_revision(const struct index_entry *entry)
+{
+    return entry->deleted ? 0 : position_revision(entry->position);
+}
+
+/* Looks up what is there for each operation and compares. 1: a comparison failed (result filled); 0; or LMDB's code. */
+static int compare(struct store *store, struct store_txn *txn, bool *ret_failed)
+{
+    struct group *group = &store->group;
+
+    *ret_failed = false;
+    for (size_t i = 0; i < txn->ops_count; i++) {
+        const struct store_op *op = &txn->ops[i];
+        int rc = index_get(store->engine, group->txn, op->key, &group->entries[i]);
+
+        if (rc == MDB_NOTFOUND)
+            group->entries[i] = (struct index_entry){ .deleted = true };
+        else if (rc)
+            return rc;
+        revision_t present = present_revision(&group->entries[i]);
+        if (op->expect == STORE_ANY || op->expect == present)
+            continue;
+        txn->result.failed_op = i;
+        txn->result.present = present;
+        err_set(&txn->err, ERR_CONFLICT, "key " STR_FMT " is at revision %llu, not at %llu",
+                STR_ARG(str_first(op->key, 256)), (unsigned long long)present, (unsigned long long)op->expect);
+        *ret_failed = true;
+        return 0;
+    }
+    return 0;
+}
+
+/* The state that a change replaces, as a blob. */
+static int previous_value(struct store *store, struct str key, position_t previous, const struct record *record,
+                          struct blob **ret_value)
+{
+    struct store_event *recent = window_recent(&store->hub.window, key, position_revision(previous));
+
+    *ret_value = recent ? blob_ref(recent->value) : blob_copy(record->value);
+    return *ret_value ? 0 : ENOMEM;
+}
+
+static int write_record(struct store *store, position_t position, const struct record *record)
+{
+    void *room;
+    int rc = log_append(store->engine, store->group.txn, position, record_size(record), &room);
+
+    if (rc == 0)
+        record_encode(record, position, room);
+    return rc;
+}
+
+static int keep_event(struct group *group, struct store_event *event, position_t position)
+{
+    if (!event)
+        return ENOMEM;
+    if (vec_push(&group->events, ((struct fresh_event){ position, event })) < 0) {
+        store_event_unref(event);
+        return ENOMEM;
+    }
+    return 0;
+}
+
+static struct str cause_part(struct str s)
+{
+    return str_first(s, STORE_CAUSE_MAX);
+}
+
+/* Writes one put or deletion and makes its event. */
+static int change(struct store *store, const struct store_txn *txn, size_t i, revision_t revision)
+{
+    struct group *group = &store->group;
+    const struct store_op *op = &txn->ops[i];
+    const struct index_entry *entry = &group->entries[i];
+    AUTO(blob) value = NULL;
+    AUTO(blob) previous = NULL;
+    position_t position = position_of(revision, i);
+    struct record before = { 0 };
+    struct record record = {
+        .deleted = op->kind == STORE_DELETE,
+        .created = entry->deleted ? revision : entry->created,
+        .trigger = txn->cause.trigger,
+        .key = op->key,
+        .actor = cause_part(txn->cause.actor),
+        .rule = cause_part(txn->cause.rule),
+    };
+    int rc;
+
+    if (entry->position && (rc = log_read(store->engine, group->txn, entry->position, &before)))
+        return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
+    if ((rc = version_link(store->engine, group->txn, entry->position, &before, &record)))
+        return rc;
+    if (!entry->deleted && (rc = previous_value(store, op->key, entry->position, &before, &previous)))
+        return rc;
+    if (!(value = value_splice(op->value, op->splice, revision)))
+        return ENOMEM;
+    record.value = blob_str(value);
+    if ((rc = write_record(store, position, &record)))
+        return rc;
+    struct index_entry now = { position, record.created, record.deleted };
+    if ((rc = index_put(store->engine, group->txn, op->key, &now)))
+        return rc;
+    group->meta.live_keys += (uint64_t)entry->deleted - (uint64_t)record.deleted;
+    enum store_event_kind kind = record.deleted   ? STORE_DELETED
+                                 : entry->deleted ? STORE_CREATED
+                                                  : STORE_MODIFIED;
+    position_t replaced = entry->deleted ? 0 : entry->position;
+    struct blob *event_value = TAKE(value), *event_previous = TAKE(previous);
+    return keep_event(group, event_new(kind, position, replaced, &record, event_value, event_previous), position);
+}
+
+/* A transaction of the group: 0 also when it failed on its own; else the group is void. */
+static int run_one(struct store *store, struct store_txn *txn)
+{
+    struct group *group = &store->group;
+    bool failed;
+    int rc;
+
+    if (txn->err.code != ERR_NONE) /* was not valid to begin with */
+        return 0;
+    if ((rc = compare(store, txn, &failed)) || failed)
+        return rc;
+    revision_t revision = group->meta.revision + 1;
+    for (size_t i = 0; i < txn->ops_count; i++) {
+        const struct store_op *op = &txn->ops[i];
+
+        if (op->kind == STORE_CHECK || (op->kind == STORE_DELETE && group->entries[i].deleted))
+            continue;
+        if ((rc = change(store, txn, i, revision)))
+            return rc;
+    }
+    group->meta.revision = revision;
+    return 0;
+}
+
+static int run_all(struct store *store, struct store_txn *first)
+{
+    struct group *group = &store->group;
+    int rc = mdb_txn_begin(store->engine->env, NULL, 0, &group->txn);
+
+    if (rc)
+        return rc;
+    rc = engine_meta_get(store->engine, group->txn, &group->meta);
+    revision_t before = group->meta.revision;
+    for (struct store_txn *txn = first; txn && rc == 0; txn = txn->next)
+        rc = run_one(store, txn);
+    if (rc == 0 && group->meta.revision != before) {
+        rc = engine_meta_put(store->engine, group->txn, &group->meta);
+        if (rc == 0)
+            return mdb_txn_commit(group->txn);
+    }
+    mdb_txn_abort(group->txn);
+    return rc;
+}
+
+static void forget_events(struct group *group)
+{
+    for vec_each(&group->events, fresh)
+        store_event_unref(fresh->event);
+    vec_clear(&group->events);
+}
+
+static void fail_all(struct store *store, struct store_txn *first, int rc)
+{
+    for (struct store_txn *txn = first; txn; txn = txn->next)
+        if (txn->err.code == ERR_NONE || txn->err.code == ERR_CONFLICT)
+            engine_fail(store->engine, rc, "committing", &txn->err);
+}
+
+/* Results of those that went through: revisions were given in order, events are in the order of their operations. */
+static void fill_results(const struct group *group, struct store_txn *first, revision_t revision)
+{
+    const struct fresh_event *event = group->events.items;
+    const struct fresh_event *end = event ? event + group->events.count : NULL;
+
+    for (struct store_txn *txn = first; txn; txn = txn->next) {
+        if (txn->err.code != ERR_NONE)
+            continue;
+        txn->result.revision = ++revision;
+        for (size_t i = 0; i < txn->ops_count; i++) {
+            bool changed = event < end && event->position == position_of(revision, i);
+
+            if (txn->result.values)
+                txn->result.values[i] = changed ? blob_ref(event->event->value) : NULL;
+            if (changed)
+                event++;
+        }
+    }
+}
+
+void group_run(struct store *store, struct store_txn *first)
+{
+    struct group *group = &store->group;
+    revision_t before = atomic_load(&store->revision);
+    int rc = run_all(store, first);
+
+    if (rc) {
+        forget_events(group);
+        fail_all(store, first, rc);
+    } else if (group->meta.revision != before) {
+        atomic_store(&store->revision, group->meta.revision);
+        atomic_fetch_add(&store->commits, 1);
+        atomic_fetch_add(&store->transactions, group->meta.revision - before);
+        fill_results(group, first, before);
+        hub_publish(&store->hub, group->events.items, group->events.count, group->meta.revision);
+        vec_clear(&group->events);
+    }
+    while (first) {
+        struct store_txn *txn = first;
+
+        first = txn->next; /* done() may free it */
+        txn->done(txn, -(int)txn->err.code);
+    }
+}

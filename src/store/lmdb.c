@@ -1,0 +1,315 @@
+/* lmdb.c - the engine: file format and transactions on LMDB.
+ *
+ * The folder holds LMDB's two files and `pid`, which is locked (flock) by the process that has the store open and
+ * names it. Four trees:
+ *
+ *   main   "format": magic and version. "meta": struct meta, rewritten with every commit.
+ *   log    position -> record (record.c). Integer keys, always appended: the tree's right edge is the only page
+ *          of it that a commit rewrites. A value of more than about 2 KB has pages of its own and is never moved, so a
+ *          slice of it can go to a socket from the map.
+ *   index  key -> where its newest record is, when it was created, whether it is deleted (index.c).
+ *   deep   the index of keys longer than LMDB's keys can be.
+ *
+ * The state of a key at an older revision is found by walking from its newest record back along `previous` and `jump`
+ * (version.c); so an overwrite costs two trees, not three, and the index has one entry for a key however old it gets.
+ *
+ * Everything one commit changes, meta included, is one LMDB transaction: it is on disk whole or not at all. LMDB syncs
+ * data and then its own root with O_DSYNC; no flag here weakens that. After a failed commit the transaction is gone and
+ * the next one starts from the last good root. Only when the root itself could not be written does LMDB refuse all
+ * further work (MDB_PANIC); then the process has to be restarted, which is right: what the disk holds is unknown. */
+#include "store/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/file.h"
+
+#define MAP_SIZE_DEFAULT (256ull << 30)
+#define FORMAT_MAGIC "caravel store\n"
+#define FORMAT_VERSION 1
+
+struct format {
+    char magic[sizeof FORMAT_MAGIC - 1];
+    uint8_t reserved[2];
+    uint32_t version;
+};
+
+static MDB_val val_of(const void *data, size_t len)
+{
+    return (MDB_val){ .mv_size = len, .mv_data = (void *)data };
+}
+
+int engine_fail(const struct engine *engine, int rc, const char *what, struct err *err)
+{
+    switch (rc) {
+    case MDB_MAP_FULL:
+        return err_set(err, ERR_NO_SPACE, "%s: the store %s has reached its largest size", what, engine->path);
+    case EFBIG: return err_set(err, ERR_NO_SPACE, "%s: the file of the store %s may not grow", what, engine->path);
+    case MDB_TXN_FULL: return err_set(err, ERR_TOO_LARGE, "%s: too much in one commit", what);
+    case MDB_READERS_FULL: return err_set(err, ERR_UNAVAILABLE, "%s: too many snapshots are open", what);
+    case MDB_VERSION_MISMATCH:
+        return err_set(err, ERR_NOT_SUPPORTED, "%s: %s was written by another LMDB", what, engine->path);
+    case MDB_PANIC:
+        return err_set(err, ERR_IO, "%s: writing the store %s has failed before, it must be reopened", what,
+                       engine->path);
+    case ENOENT: return err_set(err, ERR_IO, "%s: %s: missing", what, engine->path);
+    default: break;
+    }
+    if (rc < 0)
+        return err_set(err, ERR_IO, "%s: the store %s is damaged: %s", what, engine->path, mdb_strerror(rc));
+    return err_errno(err, rc, "%s: the store %s", what, engine->path);
+}
+
+/* -- opening -- */
+
+static int refuse_locked(struct engine *engine, const char *lock_path, struct err *err)
+{
+    AUTO_DEINIT(buf, pid);
+
+    buf_init(&pid, 0);
+    if (file_read(lock_path, 64, &pid, NULL) < 0 || pid.len == 0)
+        return err_set(err, ERR_UNAVAILABLE, "the store %s is in use by another process", engine->path);
+    struct str number = str_trim(buf_str(&pid));
+    return err_set(err, ERR_UNAVAILABLE, "the store %s is in use by process " STR_FMT, engine->path, STR_ARG(number));
+}
+
+static int lock_folder(struct engine *engine, struct err *err)
+{
+    char path[4096], pid[32];
+
+    if (snprintf(path, sizeof path, "%s/pid", engine->path) >= (int)sizeof path)
+        return err_set(err, ERR_INVALID, "the path of the store is too long");
+    engine->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (engine->lock_fd < 0)
+        return err_errno(err, errno, "opening %s", path);
+    if (flock(engine->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return err_errno(err, errno, "locking %s", path);
+        return refuse_locked(engine, path, err);
+    }
+    /* Only for the message above: that it could not be written (a full disk) keeps nobody from reading. */
+    int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(engine->lock_fd, 0) == 0 && pwrite(engine->lock_fd, pid, (size_t)len, 0) != len)
+        return 0;
+    return 0;
+}
+
+static int open_environment(struct engine *engine, size_t map_size, struct err *err)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int rc = mdb_env_create(&engine->env);
+
+    if (rc == 0)
+        rc = mdb_env_set_mapsize(engine->env, map_size ? (map_size + page - 1) / page * page : MAP_SIZE_DEFAULT);
+    if (rc == 0)
+        rc = mdb_env_set_maxdbs(engine->env, 8);
+    if (rc == 0)
+        rc = mdb_env_set_maxreaders(engine->env, ENGINE_READERS_MAX);
+    if (rc == 0)
+        rc = mdb_env_open(engine->env, engine->path, MDB_NOTLS, 0600);
+    return rc ? engine_fail(engine, rc, "opening", err) : 0;
+}
+
+static int check_format(struct engine *engine, MDB_txn *txn, struct err *err)
+{
+    MDB_val key = val_of("format", 6), value;
+    struct format format = { FORMAT_MAGIC, { 0 }, FORMAT_VERSION };
+    MDB_stat stat;
+    int rc = mdb_get(txn, engine->main, &key, &value);
+
+    if (rc == 0) {
+        if (value.mv_size != sizeof format || memcmp(value.mv_data, format.magic, sizeof format.magic) != 0)
+            return err_set(err, ERR_INVALID, "%s is not a store of Caravel", engine->path);
+        memcpy(&format, value.mv_data, sizeof format);
+        if (format.version != FORMAT_VERSION)
+            return err_set(err, ERR_NOT_SUPPORTED,
+                           "the store %s has format %u and this program knows format %u: open it with the program that "
+                           "wrote it, or restore a backup",
+                           engine->path, format.version, FORMAT_VERSION);
+        return 0;
+    }
+    if (rc == MDB_NOTFOUND && (rc = mdb_stat(txn, engine->main, &stat)) == 0) {
+        if (stat.ms_entries > 0)
+            return err_set(err, ERR_INVALID, "%s is not a store of Caravel", engine->path);
+        value = val_of(&format, sizeof format);
+        rc = mdb_put(txn, engine->main, &key, &value, 0);
+    }
+    return rc ? engine_fail(engine, rc, "reading the format", err) : 0;
+}
+
+static int open_trees(struct engine *engine, MDB_txn *txn, struct err *err)
+{
+    int rc = mdb_dbi_open(txn, NULL, 0, &engine->main);
+
+    if (rc)
+        return engine_fail(engine, rc, "opening", err);
+    rc = check_format(engine, txn, err);
+    if (rc < 0)
+        return rc;
+    rc = mdb_dbi_open(txn, "log", MDB_CREATE | MDB_INTEGERKEY, &engine->log);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "index", MDB_CREATE, &engine->index);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "deep", MDB_CREATE, &engine->deep);
+    return rc ? engine_fail(engine, rc, "opening", err) : 0;
+}
+
+static int open_format(struct engine *engine, struct err *err)
+{
+    MDB_txn *txn;
+    int rc = mdb_txn_begin(engine->env, NULL, 0, &txn);
+
+    if (rc)
+        return engine_fail(engine, rc, "opening", err);
+    int code = open_trees(engine, txn, err);
+    if (code < 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    rc = mdb_txn_commit(txn);
+    return rc ? engine_fail(engine, rc, "opening", err) : 0;
+}
+
+int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err)
+{
+    AUTO(engine) engine = calloc(1, sizeof *engine);
+    int code;
+
+    if (!engine)
+        return err_set(err, ERR_NO_MEMORY, "opening the store %s", path);
+    engine->lock_fd = -1;
+    engine->path = str_dup(str_from(path));
+    if (!engine->path)
+        return err_set(err, ERR_NO_MEMORY, "opening the store %s", path);
+    if ((code = file_make_dirs(path, 0700, err)) < 0 || (code = lock_folder(engine, err)) < 0 ||
+        (code = open_environment(engine, map_size, err)) < 0 || (code = open_format(engine, err)) < 0)
+        return code;
+    *ret_engine = TAKE(engine);
+    return 0;
+}
+
+struct engine *engine_close(struct engine *engine)
+{
+    if (!engine)
+        return NULL;
+    if (engine->env)
+        mdb_env_close(engine->env);
+    if (engine->lock_fd >= 0)
+        close(engine->lock_fd);
+    free(engine->path);
+    free(engine);
+    return NULL;
+}
+
+/* -- the store's own numbers -- */
+
+int engine_meta_get(struct engine *engine, MDB_txn *txn, struct meta *ret_meta)
+{
+    MDB_val key = val_of("meta", 4), value;
+    int rc = mdb_get(txn, engine->main, &key, &value);
+
+    if (rc == MDB_NOTFOUND) {
+        *ret_meta = (struct meta){ 0 };
+        return 0;
+    }
+    if (rc)
+        return rc;
+    if (value.mv_size != sizeof *ret_meta)
+        return MDB_CORRUPTED;
+    memcpy(ret_meta, value.mv_data, sizeof *ret_meta);
+    return 0;
+}
+
+int engine_meta_put(struct engine *engine, MDB_txn *txn, const struct meta *meta)
+{
+    MDB_val key = val_of("meta", 4), value = val_of(meta, sizeof *meta);
+
+    return mdb_put(txn, engine->main, &key, &value, 0);
+}
+
+/* -- the log -- */
+
+int log_get(struct engine *engine, MDB_txn *txn, position_t position, struct str *ret_bytes)
+{
+    MDB_val key = val_of(&position, sizeof position), value;
+    int rc = mdb_get(txn, engine->log, &key, &value);
+
+    if (rc == 0)
+        *ret_bytes = str_of(value.mv_data, value.mv_size);
+    return rc;
+}
+
+int log_read(struct engine *engine, MDB_txn *txn, position_t position, struct record *ret_record)
+{
+    struct str bytes;
+    int rc = log_get(engine, txn, position, &bytes);
+
+    if (rc == 0 && !record_decode(bytes, ret_record))
+        return MDB_CORRUPTED;
+    return rc;
+}
+
+int log_append(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room)
+{
+    MDB_val key = val_of(&position, sizeof position), value = val_of(NULL, size);
+    int rc = mdb_put(txn, engine->log, &key, &value, MDB_RESERVE | MDB_APPEND);
+
+    if (rc == 0)
+        *ret_room = value.mv_data;
+    return rc;
+}
+
+int log_delete(struct engine *engine, MDB_txn *txn, position_t position)
+{
+    MDB_val key = val_of(&position, sizeof position);
+
+    return mdb_del(txn, engine->log, &key, NULL);
+}
+
+static int log_move(MDB_cursor *cursor, MDB_cursor_op move, position_t from, position_t *ret_position,
+                    struct str *ret_bytes)
+{
+    MDB_val key = val_of(&from, sizeof from), value;
+    int rc = mdb_cursor_get(cursor, &key, &value, move);
+
+    if (rc)
+        return rc;
+    if (key.mv_size != sizeof *ret_position)
+        return MDB_CORRUPTED;
+    memcpy(ret_position, key.mv_data, sizeof *ret_position);
+    *ret_bytes = str_of(value.mv_data, value.mv_size);
+    return 0;
+}
+
+int log_seek(MDB_cursor *cursor, position_t from, position_t *ret_position, struct str *ret_bytes)
+{
+    return log_move(cursor, MDB_SET_RANGE, from, ret_position, ret_bytes);
+}
+
+int log_next(MDB_cursor *cursor, position_t *ret_position, struct str *ret_bytes)
+{
+    return log_move(cursor, MDB_NEXT, 0, ret_position, ret_bytes);
+}
+
+int engine_usage(struct engine *engine, MDB_txn *txn, uint64_t *ret_records, uint64_t *ret_bytes)
+{
+    const MDB_dbi trees[] = { engine->main, engine->log, engine->index, engine->deep };
+    uint64_t pages = 0;
+
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++) {
+        MDB_stat stat;
+        int rc = mdb_stat(txn, trees[i], &stat);
+
+        if (rc)
+            return rc;
+        pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
+        if (trees[i] == engine->log)
+            *ret_records = stat.ms_entries;
+        *ret_bytes = pages * stat.ms_psize;
+    }
+    return 0;
+}

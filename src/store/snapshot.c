@@ -1,0 +1,278 @@
+/* snapshot.c - reading: a snapshot is an LMDB read transaction from a pool, and the revision that it shows.
+ *
+ * A closed snapshot keeps its transaction and its slot in LMDB's reader table, only reset; opening it again is a renewal, which
+ * takes no lock in LMDB and reads the root and the store's numbers. Older revisions are read from the same newest root: the index
+ * leads to a key's newest record, and its links back to the one of the revision (version.c). */
+#include "store/store_private.h"
+#include "store/version.h"
+
+void readers_init(struct readers *readers)
+{
+    *readers = (struct readers){ .idle = NULL };
+    mutex_init(&readers->lock);
+}
+
+static void snapshot_free(struct store_snapshot *snapshot)
+{
+    if (snapshot->txn)
+        mdb_txn_abort(snapshot->txn);
+    free(snapshot);
+}
+
+void readers_deinit(struct readers *readers)
+{
+    INVARIANT(readers->open == 0);
+    while (readers->idle) {
+        struct store_snapshot *snapshot = readers->idle;
+
+        readers->idle = snapshot->next;
+        snapshot_free(snapshot);
+    }
+    mutex_deinit(&readers->lock);
+}
+
+static struct store_snapshot *take_idle(struct readers *readers)
+{
+    LOCKED(&readers->lock);
+    struct store_snapshot *snapshot = readers->idle;
+
+    if (snapshot)
+        readers->idle = snapshot->next;
+    readers->open++;
+    return snapshot;
+}
+
+static void give_back(struct readers *readers, struct store_snapshot *snapshot)
+{
+    LOCKED(&readers->lock);
+    readers->open--;
+    if (snapshot) {
+        snapshot->next = readers->idle;
+        readers->idle = snapshot;
+    }
+}
+
+/* A snapshot with a live transaction and the numbers it sees. */
+static int acquire(struct store *store, struct store_snapshot **ret_snapshot, struct err *err)
+{
+    struct store_snapshot *snapshot = take_idle(&store->readers);
+    int rc;
+
+    if (snapshot) {
+        rc = mdb_txn_renew(snapshot->txn);
+    } else {
+        snapshot = calloc(1, sizeof *snapshot);
+        if (!snapshot) {
+            give_back(&store->readers, NULL);
+            return err_set(err, ERR_NO_MEMORY, "snapshot");
+        }
+        snapshot->store = store;
+        rc = mdb_txn_begin(store->engine->env, NULL, MDB_RDONLY, &snapshot->txn);
+        if (rc)
+            snapshot->txn = NULL;
+    }
+    if (rc == 0)
+        rc = engine_meta_get(store->engine, snapshot->txn, &snapshot->meta);
+    if (rc) {
+        snapshot_free(snapshot);
+        give_back(&store->readers, NULL);
+        return engine_fail(store->engine, rc, "opening a snapshot", err);
+    }
+    *ret_snapshot = snapshot;
+    return 0;
+}
+
+int store_snapshot_open(struct store *store, revision_t revision, struct store_snapshot **ret_snapshot,
+                        struct err *err)
+{
+    struct store_snapshot *snapshot = NULL;
+    int code = acquire(store, &snapshot, err);
+
+    if (code < 0)
+        return code;
+    snapshot->revision = revision ? revision : snapshot->meta.revision;
+    if (snapshot->revision > snapshot->meta.revision)
+        code = err_set(err, ERR_INVALID, "revision %llu is in the future: the newest is %llu",
+                       (unsigned long long)revision, (unsigned long long)snapshot->meta.revision);
+    else if (snapshot->revision < snapshot->meta.floor)
+        code = err_set(err, ERR_EXPIRED, "revision %llu has been compacted: the oldest is %llu",
+                       (unsigned long long)revision, (unsigned long long)snapshot->meta.floor);
+    if (code < 0) {
+        store_snapshot_close(snapshot);
+        return code;
+    }
+    *ret_snapshot = snapshot;
+    return 0;
+}
+
+struct store_snapshot *store_snapshot_close(struct store_snapshot *snapshot)
+{
+    if (!snapshot)
+        return NULL;
+    mdb_txn_reset(snapshot->txn);
+    give_back(&snapshot->store->readers, snapshot);
+    return NULL;
+}
+
+revision_t store_snapshot_revision(const struct store_snapshot *snapshot)
+{
+    return snapshot->revision;
+}
+
+/* The record of an index entry that the snapshot shows; MDB_NOTFOUND when it shows none. */
+static int visible(struct store_snapshot *snapshot, const struct index_entry *entry, position_t *ret_position,
+                   struct record *ret_record)
+{
+    if (entry->deleted && position_revision(entry->position) <= snapshot->revision)
+        return MDB_NOTFOUND;
+    return version_at(snapshot->store->engine, snapshot->txn, snapshot->meta.floor, entry->position,
+                      snapshot->revision, ret_position, ret_record);
+}
+
+static struct store_item item_of(position_t position, const struct record *record)
+{
+    return (struct store_item){ record->key, record->value, position_revision(position), record->created };
+}
+
+int store_get(struct store_snapshot *snapshot, struct str key, struct store_item *ret_item, struct err *err)
+{
+    struct index_entry entry;
+    struct record record;
+    position_t position = 0;
+    int rc = MDB_NOTFOUND;
+
+    if (key.len > 0 && key.len <= STORE_KEY_MAX)
+        rc = index_get(snapshot->store->engine, snapshot->txn, key, &entry);
+    if (rc == 0)
+        rc = visible(snapshot, &entry, &position, &record);
+    if (rc == 0 && !str_eq(record.key, key))
+        rc = MDB_CORRUPTED;
+    if (rc == MDB_NOTFOUND)
+        return err_set(err, ERR_NOT_FOUND, "key " STR_FMT " not found", STR_ARG(str_first(key, 256)));
+    if (rc)
+        return engine_fail(snapshot->store->engine, rc, "reading a key", err);
+    *ret_item = item_of(position, &record);
+    return 0;
+}
+
+/* -- lists -- */
+
+struct store_cursor {
+    struct store_snapshot *snapshot;
+    struct index_cursor index;
+    bool started, ended;
+    size_t prefix_len, start_len;
+    char bytes[]; /* prefix, then start */
+};
+
+int store_cursor_open(struct store_snapshot *snapshot, struct str prefix, struct str start,
+                      struct store_cursor **ret_cursor, struct err *err)
+{
+    if (str_cmp(start, prefix) < 0)
+        start = prefix;
+    if (prefix.len > STORE_KEY_MAX || start.len > STORE_KEY_MAX + 1) /* a key and a NUL: behind that key */
+        return err_set(err, ERR_INVALID, "a key is longer than %d bytes", STORE_KEY_MAX);
+    struct store_cursor *cursor = malloc(sizeof *cursor + prefix.len + start.len);
+    if (!cursor)
+        return err_set(err, ERR_NO_MEMORY, "cursor");
+    int rc = index_cursor_init(&cursor->index, snapshot->store->engine, snapshot->txn);
+    if (rc) {
+        free(cursor);
+        return engine_fail(snapshot->store->engine, rc, "opening a cursor", err);
+    }
+    cursor->snapshot = snapshot;
+    cursor->started = cursor->ended = false;
+    cursor->prefix_len = prefix.len;
+    cursor->start_len = start.len;
+    if (prefix.len)
+        memcpy(cursor->bytes, prefix.data, prefix.len);
+    if (start.len)
+        memcpy(cursor->bytes + prefix.len, start.data, start.len);
+    *ret_cursor = cursor;
+    return 0;
+}
+
+struct store_cursor *store_cursor_close(struct store_cursor *cursor)
+{
+    if (!cursor)
+        return NULL;
+    index_cursor_deinit(&cursor->index);
+    free(cursor);
+    return NULL;
+}
+
+/* The next entry of the index within the prefix. */
+static int next_entry(struct store_cursor *cursor, struct str *ret_key, struct index_entry *ret_entry)
+{
+    int rc;
+
+    if (cursor->ended)
+        return MDB_NOTFOUND;
+    if (cursor->started)
+        rc = index_cursor_next(&cursor->index, ret_key, ret_entry);
+    else
+        rc = index_cursor_seek(&cursor->index, str_of(cursor->bytes + cursor->prefix_len, cursor->start_len), ret_key,
+                               ret_entry);
+    cursor->started = true;
+    if (rc == 0 && !str_has_prefix(*ret_key, str_of(cursor->bytes, cursor->prefix_len)))
+        rc = MDB_NOTFOUND;
+    cursor->ended = rc != 0;
+    return rc;
+}
+
+int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, struct err *err)
+{
+    struct store_snapshot *snapshot = cursor->snapshot;
+    struct index_entry entry;
+    struct record record;
+    struct str key;
+    int rc;
+
+    while ((rc = next_entry(cursor, &key, &entry)) == 0) {
+        position_t position;
+
+        rc = visible(snapshot, &entry, &position, &record);
+        if (rc == MDB_NOTFOUND)
+            continue;
+        if (rc == 0 && !str_eq(record.key, key))
+            rc = MDB_CORRUPTED;
+        if (rc)
+            break;
+        *ret_item = item_of(position, &record);
+        return 1;
+    }
+    if (rc == MDB_NOTFOUND)
+        return 0;
+    cursor->ended = true;
+    return engine_fail(snapshot->store->engine, rc, "reading a list", err);
+}
+
+int store_count(struct store_snapshot *snapshot, struct str prefix, uint64_t *ret_count, struct err *err)
+{
+    AUTO(store_cursor) cursor = NULL;
+    struct index_entry entry;
+    struct str key;
+    uint64_t count = 0;
+    int rc, code = store_cursor_open(snapshot, prefix, STR_NULL, &cursor, err);
+
+    if (code < 0)
+        return code;
+    while ((rc = next_entry(cursor, &key, &entry)) == 0) {
+        position_t position;
+        struct record record;
+
+        if (position_revision(entry.position) <= snapshot->revision) {
+            count += !entry.deleted;
+            continue;
+        }
+        rc = visible(snapshot, &entry, &position, &record);
+        if (rc == 0)
+            count++;
+        else if (rc != MDB_NOTFOUND)
+            break;
+    }
+    if (rc != MDB_NOTFOUND)
+        return engine_fail(snapshot->store->engine, rc, "counting keys", err);
+    *ret_count = count;
+    return 0;
+}

@@ -1,0 +1,88 @@
+/* store_private.h - how the parts of an open store hang together. For the files of this folder only. */
+#pragma once
+
+#include "base/list.h"
+#include "base/sync.h"
+#include "base/vec.h"
+#include "store/engine.h"
+#include "store/index.h"
+#include "store/prefix_tree.h"
+#include "store/window.h"
+
+/* -- watch.c: events in memory and the watches -- */
+
+struct hub {
+    struct mutex lock; /* of all below and of every watch */
+    struct window window;
+    struct prefix_node watches;
+    size_t watches_count;
+    revision_t published; /* every event up to here has been offered */
+};
+
+int hub_init(struct hub *hub, size_t window_events, revision_t newest, struct err *err);
+void hub_deinit(struct hub *hub);
+
+struct fresh_event {
+    position_t position;
+    struct store_event *event;
+};
+/* Writer. Takes over the references. */
+void hub_publish(struct hub *hub, const struct fresh_event *events, size_t count, revision_t newest);
+
+/* -- snapshot.c: a pool of read transactions -- */
+
+struct readers {
+    struct mutex lock;
+    struct store_snapshot *idle;
+    size_t open;
+};
+
+void readers_init(struct readers *readers);
+void readers_deinit(struct readers *readers);
+
+struct store_snapshot {
+    struct store *store;
+    struct store_snapshot *next; /* in the pool */
+    MDB_txn *txn;
+    revision_t revision;
+    struct meta meta;
+};
+
+/* -- group.c: one commit of the engine for many transactions -- */
+
+struct group {
+    MDB_txn *txn;
+    struct meta meta;
+    VEC(struct fresh_event) events;
+    struct index_entry entries[STORE_OPS_MAX]; /* of the transaction at hand, what is there now */
+};
+
+/* Runs the chain of transactions and calls done for each. */
+void group_run(struct store *store, struct store_txn *first);
+
+/* -- compact.c -- */
+
+/* One bounded step towards floor. *ret_done: nothing is left to do. */
+int compact_step(struct store *store, revision_t floor, bool *ret_done, struct err *err);
+
+/* -- store.c -- */
+
+struct store {
+    struct engine *engine;
+    struct hub hub;
+    struct readers readers;
+    struct group group; /* the writer's */
+    _Atomic revision_t revision, floor;
+    _Atomic uint64_t commits, transactions;
+    bool synchronous;
+
+    struct mutex queue_lock; /* of all below */
+    struct cond queue_filled, compact_over;
+    struct store_txn *queue, **queue_end;
+    bool writer_idle, stopping;
+    bool working;              /* synchronous: a thread is at it */
+    revision_t compact_floor;  /* wanted; at most `floor` when there is nothing to do */
+    uint64_t compact_runs;     /* ended, well or not */
+    struct err compact_err;    /* of the last */
+    struct thread writer;
+};
