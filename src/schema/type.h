@@ -154,6 +154,7 @@ struct column {
     struct str name, type, format, doc; /* type: string, integer, number, boolean, date */
     uint8_t priority;                   /* 0: always, 1: wide */
     struct str path, function;          /* one of the two */
+    struct str absent_json;             /* the cell, as JSON text, when the path finds nothing or ""; unset: "" */
 };
 
 struct subresource {

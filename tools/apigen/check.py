@@ -7,6 +7,14 @@ from idl import VERBS
 COLUMN_TYPES = {"string", "integer", "number", "boolean", "date"}
 
 
+def is_json(text):
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True
+
+
 def fits(ref, value):
     """Whether a default value is one of the type."""
     scalar = ref.scalar
@@ -52,11 +60,10 @@ class Check:
                 self.say(field.where, f"{field.name}: its elements have no field {key}")
 
     def default(self, field):
-        try:
-            value = json.loads(field.default)
-        except ValueError:
+        if not is_json(field.default):
             self.say(field.where, f"{field.name}: default {field.default} is not JSON")
             return
+        value = json.loads(field.default)
         if not fits(field.ref, value):
             self.say(field.where, f"{field.name}: default {field.default} is no {field.ref.text}")
         if field.closed and value not in field.values:
@@ -121,6 +128,8 @@ class Check:
         for column in resource.columns:
             if column.type not in COLUMN_TYPES or not column.cell.startswith((".", "fn=")):
                 self.say(where, f"column {column.name} makes no sense")
+            if column.absent is not None and not is_json(column.absent):
+                self.say(where, f"column {column.name}: {column.absent} is not JSON")
         if resource.storage.stored:
             self.say(where, f"{resource.stored} is not a storage version")
         if resource.storage.scope != resource.scope:

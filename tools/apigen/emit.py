@@ -321,6 +321,8 @@ def column_row(column):
     parts = [f".name = {str_init(column.name)}", f".type = {str_init(column.type)}",
              f".format = {str_init('name' if column.name == 'Name' else '')}",
              f".priority = {1 if column.wide else 0}", f".{cell[0]} = {str_init(cell[1])}"]
+    if column.absent is not None:
+        parts.append(f".absent_json = {str_init(column.absent)}")
     if column.doc:
         parts.append(f".doc = {str_init(column.doc)}")
     return "    { " + ", ".join(parts) + " },\n"

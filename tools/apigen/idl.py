@@ -16,7 +16,8 @@ the one-line documentation of what stands before it. A file describes one versio
         delete     object            a delete answers with the object instead of a Status
         stored     apps_v1           kept as that version; absent: as this one
         sub        scale get patch update kind=autoscaling_v1.Scale    kind: absent, that of the resource
-        column     "Ready" string fn=deployment.ready wide             or a JSONPath; wide: only with -o wide
+        column     "Ready" string fn=deployment.ready wide             a named function; wide: only with -o wide
+        column     "Current" integer .status.replicas else=0           a JSONPath, and JSON for when it finds nothing
 
     kind Deployment                  an object: apiVersion and kind come first by themselves
         metadata  meta_v1.ObjectMeta  always pb=1
@@ -103,8 +104,10 @@ class Type:
 
 
 class Column:
-    def __init__(self, name, type_, cell, wide, doc):
-        self.name, self.type, self.cell, self.wide, self.doc = name, type_, cell, wide, doc
+    def __init__(self, name, type_, cell, options, doc):
+        self.name, self.type, self.cell, self.doc = name.strip('"'), type_, cell, doc
+        self.wide = "wide" in options
+        self.absent = next((option[len("else="):] for option in options if option.startswith("else=")), None)
 
 
 class Subresource:
@@ -226,8 +229,8 @@ class Parser:
         elif word == "sub" and len(rest) >= 2:
             kind = rest.pop()[5:] if rest[-1].startswith("kind=") else resource.kind
             resource.subs.append(Subresource(rest[0], rest[1:], kind))
-        elif word == "column" and len(rest) in (3, 4) and rest[3:] in ([], ["wide"]):
-            resource.columns.append(Column(rest[0].strip('"'), rest[1], rest[2], len(rest) == 4, doc))
+        elif word == "column" and len(rest) >= 3 and all(re.fullmatch("wide|else=.+", option) for option in rest[3:]):
+            resource.columns.append(Column(*rest[:3], rest[3:], doc))
         else:
             self.fail(f"cannot read '{' '.join(words)}' in a resource")
 
