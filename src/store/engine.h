@@ -15,7 +15,8 @@
 struct engine {
     MDB_env *env;
     MDB_dbi main, log, index, deep;
-    int lock_fd; /* flock: one process at a time */
+    size_t limit; /* bytes of the map that puts may use */
+    int lock_fd;  /* flock: one process at a time */
     char *path;
 };
 
@@ -34,6 +35,9 @@ DEFINE_AUTO(engine, engine_close)
 
 /* Negative err code for one of LMDB's. */
 int engine_fail(const struct engine *engine, int rc, const char *what, struct err *err);
+
+/* Whether only deletions and compaction have room. */
+int engine_is_full(struct engine *engine, bool *ret_full);
 
 int engine_meta_get(struct engine *engine, MDB_txn *txn, struct meta *ret_meta);
 int engine_meta_put(struct engine *engine, MDB_txn *txn, const struct meta *meta);

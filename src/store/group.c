@@ -126,6 +126,14 @@ static int change(struct store *store, const struct store_txn *txn, size_t i, re
     return keep_event(group, event_new(kind, position, replaced, &record, event_value, event_previous), position);
 }
 
+static bool has_put(const struct store_txn *txn)
+{
+    for (size_t i = 0; i < txn->ops_count; i++)
+        if (txn->ops[i].kind == STORE_PUT)
+            return true;
+    return false;
+}
+
 /* A transaction of the group: 0 also when it failed on its own; else the group is void. */
 static int run_one(struct store *store, struct store_txn *txn)
 {
@@ -137,6 +145,10 @@ static int run_one(struct store *store, struct store_txn *txn)
         return 0;
     if ((rc = compare(store, txn, &failed)) || failed)
         return rc;
+    if (group->full && has_put(txn)) {
+        engine_fail(store->engine, MDB_MAP_FULL, "committing", &txn->err);
+        return 0;
+    }
     revision_t revision = group->meta.revision + 1;
     for (size_t i = 0; i < txn->ops_count; i++) {
         const struct store_op *op = &txn->ops[i];
@@ -158,6 +170,8 @@ static int run_all(struct store *store, struct store_txn *first)
     if (rc)
         return rc;
     rc = engine_meta_get(store->engine, group->txn, &group->meta);
+    if (rc == 0)
+        rc = engine_is_full(store->engine, &group->full);
     revision_t before = group->meta.revision;
     for (struct store_txn *txn = first; txn && rc == 0; txn = txn->next)
         rc = run_one(store, txn);

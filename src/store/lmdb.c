@@ -16,19 +16,25 @@
  * Everything one commit changes, meta included, is one LMDB transaction: it is on disk whole or not at all. LMDB syncs
  * data and then its own root with O_DSYNC; no flag here weakens that. After a failed commit the transaction is gone and
  * the next one starts from the last good root. Only when the root itself could not be written does LMDB refuse all
- * further work (MDB_PANIC); then the process has to be restarted, which is right: what the disk holds is unknown. */
+ * further work (MDB_PANIC); then the process has to be restarted, which is right: what the disk holds is unknown.
+ *
+ * To delete and to compact takes pages too, for copies of those that change. So the map is a little larger than asked for, and what
+ * is beyond (the reserve) is not for puts: a full store can always be emptied. */
 #include "store/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
 
 #define MAP_SIZE_DEFAULT (256ull << 30)
+#define RESERVE_MIN (1u << 20)
+#define RESERVE_MAX (64u << 20)
 #define FORMAT_MAGIC "caravel store\n"
 #define FORMAT_VERSION 1
 
@@ -43,8 +49,18 @@ static MDB_val val_of(const void *data, size_t len)
     return (MDB_val){ .mv_size = len, .mv_data = (void *)data };
 }
 
+/* LMDB tells a write that was cut short, as by a full disk, as EIO. */
+static bool disk_is_full(const struct engine *engine)
+{
+    struct statvfs fs;
+
+    return statvfs(engine->path, &fs) == 0 && fs.f_bavail * fs.f_frsize < RESERVE_MIN;
+}
+
 int engine_fail(const struct engine *engine, int rc, const char *what, struct err *err)
 {
+    if (rc == EIO && disk_is_full(engine))
+        rc = ENOSPC;
     switch (rc) {
     case MDB_MAP_FULL:
         return err_set(err, ERR_NO_SPACE, "%s: the store %s has reached its largest size", what, engine->path);
@@ -103,8 +119,10 @@ static int open_environment(struct engine *engine, size_t map_size, struct err *
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int rc = mdb_env_create(&engine->env);
 
+    engine->limit = map_size ? (map_size + page - 1) / page * page : MAP_SIZE_DEFAULT;
+    size_t reserve = MIN(MAX(engine->limit / 16, RESERVE_MIN), RESERVE_MAX) / page * page;
     if (rc == 0)
-        rc = mdb_env_set_mapsize(engine->env, map_size ? (map_size + page - 1) / page * page : MAP_SIZE_DEFAULT);
+        rc = mdb_env_set_mapsize(engine->env, engine->limit + reserve);
     if (rc == 0)
         rc = mdb_env_set_maxdbs(engine->env, 8);
     if (rc == 0)
@@ -203,6 +221,57 @@ struct engine *engine_close(struct engine *engine)
     free(engine->path);
     free(engine);
     return NULL;
+}
+
+/* -- room -- */
+
+/* Pages that earlier commits have given back: LMDB keeps lists of them in its tree 0, the length first. */
+static int sum_free(MDB_txn *txn, uint64_t *ret_pages)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t pages = 0;
+    int rc = mdb_cursor_open(txn, 0, &cursor);
+
+    if (rc)
+        return rc;
+    while ((rc = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        size_t count = 0;
+
+        memcpy(&count, value.mv_data, MIN(sizeof count, value.mv_size));
+        pages += count;
+    }
+    mdb_cursor_close(cursor);
+    *ret_pages = pages;
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+static int count_free(struct engine *engine, uint64_t *ret_pages)
+{
+    MDB_txn *txn; /* tree 0 is only shown to readers */
+    int rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &txn);
+
+    if (rc)
+        return rc;
+    rc = sum_free(txn, ret_pages);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+int engine_is_full(struct engine *engine, bool *ret_full)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    uint64_t free_pages = 0;
+    int rc = mdb_env_info(engine->env, &info);
+
+    if (rc || (rc = mdb_env_stat(engine->env, &stat)))
+        return rc;
+    uint64_t pages = info.me_last_pgno + 1, limit = engine->limit / stat.ms_psize;
+    if (pages >= limit && (rc = count_free(engine, &free_pages)))
+        return rc;
+    *ret_full = pages >= limit + free_pages;
+    return 0;
 }
 
 /* -- the store's own numbers -- */

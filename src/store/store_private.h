@@ -53,6 +53,7 @@ struct store_snapshot {
 struct group {
     MDB_txn *txn;
     struct meta meta;
+    bool full; /* no puts */
     VEC(struct fresh_event) events;
     struct index_entry entries[STORE_OPS_MAX]; /* of the transaction at hand, what is there now */
 };
