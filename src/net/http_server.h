@@ -27,8 +27,8 @@ struct http_request {
     size_t header_count;
     struct str body; /* when collected */
     int major;       /* 1 or 2 */
-    const struct tls_identity *peer;
-    struct str remote_address;
+    const struct tls_identity *peer; /* never NULL */
+    struct str remote_address;       /* without port */
 };
 struct str http_request_header(const struct http_request *request, struct str lower_case_name);
 
@@ -76,15 +76,21 @@ void http_reply_header(struct http_exchange *exchange, const char *name, struct 
 struct http_stream_events {
     void *ctx;
     void (*drained)(void *ctx);             /* on the loop: queued bytes fell below the low mark */
-    void (*closed)(void *ctx);              /* on the loop: the client is gone; end the exchange soon. Called at most once */
+    void (*closed)(void *ctx); /* on the loop: the client is gone or the server stops; end the exchange soon. At most once */
     void (*data)(void *ctx, struct str bytes, bool end); /* HTTP_BODY_STREAM: on the loop, as it arrives */
+    void (*released)(void *ctx); /* on the loop, last of all, after the end: no other event runs or will; free ctx here */
 };
+/* Without released, http_reply_end() and http_exchange_abort() from another thread wait for an event that is running, so
+ * that ctx may be freed after them: hold no lock then that an event takes. */
 void http_exchange_events(struct http_exchange *exchange, const struct http_stream_events *events);
 void http_reply_begin(struct http_exchange *exchange, int status, const char *content_type);
 /* Queues; copies bytes unless in a blob. Returns the bytes queued and not yet taken by the kernel: above HTTP_QUEUE_HIGH
  * the caller should wait for drained(). */
 size_t http_reply_write(struct http_exchange *exchange, const struct http_part *parts, size_t count);
 void http_reply_end(struct http_exchange *exchange);
+/* HTTP_BODY_STREAM: true: no more data events, the client is held back; false: go on. Any thread. */
+void http_exchange_pause(struct http_exchange *exchange, bool paused);
+/* A reply that is cut short must end so, also after closed(): the client would take http_reply_end() for its true end. */
 void http_exchange_abort(struct http_exchange *exchange); /* closes without a clean end (RST_STREAM, no last chunk) */
 bool http_exchange_cancelled(struct http_exchange *exchange);
 #define HTTP_QUEUE_HIGH (256u << 10)
