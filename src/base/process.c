@@ -116,7 +116,8 @@ static pid_t clone_child(struct child *child)
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
-    pid_t pid = clone(child_main, stack + CHILD_STACK_SIZE, CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+    pid_t pid = clone(child_main, stack + CHILD_STACK_SIZE,
+                      CLONE_VM | CLONE_VFORK | SIGCHLD | child->start->new_namespaces, child);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_setcancelstate(cancel, NULL);

@@ -38,6 +38,7 @@ struct process_start {
     const int *cgroups; /* open for writing: cgroup.procs (v2) or tasks (v1) of the cgroups it enters */
     size_t cgroup_count;
     bool new_session;
+    int new_namespaces; /* CLONE_NEW* */
 };
 #define PROCESS_PASS_FD 3
 int process_start(const struct process_start *start, pid_t *ret_pid, struct err *err);

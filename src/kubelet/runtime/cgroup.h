@@ -47,6 +47,9 @@ int cgroup_tree_detect(struct cgroup_tree *ret_tree, struct err *err);
 
 /* Makes it with all parents in all hierarchies; there already is fine. */
 int cgroup_create(const struct cgroup_tree *tree, const char *path, struct err *err);
+/* Opens what a new process writes "0" to in order to enter it, one descriptor per hierarchy that it was made in. */
+int cgroup_open_entry(const struct cgroup_tree *tree, const char *path, int *fds, size_t max, size_t *ret_count,
+                      struct err *err);
 int cgroup_set_limits(const struct cgroup_tree *tree, const char *path, const struct oci_resources *resources,
                       struct err *err);
 int cgroup_read_usage(const struct cgroup_tree *tree, const char *path, struct cgroup_usage *ret_usage,

@@ -537,7 +537,7 @@ static void write_config(struct json_writer *w, const struct oci_spec *spec, uin
 
 int oci_spec_write(const struct oci_spec *spec, struct buf *buf, struct err *err)
 {
-    uint64_t capabilities;
+    uint64_t capabilities = 0;
 
     int r = check_strings(spec, err);
     if (r == 0)

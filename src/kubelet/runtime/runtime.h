@@ -169,7 +169,7 @@ struct container_stream {
     int in, out, err; /* -1: none */
     bool terminal;
     pid_t pid;        /* of the crun that waits for the command */
-    char pid_file[128];
+    char pid_file[192];
 };
 int container_exec_start(struct runtime *runtime, struct str id, const struct container_stream_options *options,
                          struct container_stream *ret_stream, struct err *err);

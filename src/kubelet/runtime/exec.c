@@ -1,0 +1,343 @@
+/* exec.c - commands in running containers, and the containers' own streams.
+ *
+ * A command is run by crun exec, which takes user, environment, capabilities and cgroup from the container. Killing that
+ * crun would leave the command behind in the container, so crun writes the command's pid to a file, and at a timeout
+ * the command and its process group are killed instead; crun then ends by itself.
+ *
+ * With a terminal, crun sends the pty's master end over a socket that we listen on for a moment. */
+#include "kubelet/runtime/runtime_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define CONSOLE_TIMEOUT_MS 30000
+#define KILL_GRACE (10 * NSEC_PER_SEC)
+
+/* The command line, in an arena. extra is one more option with its value, or NULL. */
+static int make_argv(struct runtime *runtime, struct str id, struct str_list args, const char *pid_file,
+                     const char *console, struct arena *arena, const char ***ret_argv, struct err *err)
+{
+    const char **argv = arena_array_of(arena, args.count + 16, const char *);
+    size_t n = 0;
+
+    if (args.count == 0)
+        return err_set(err, ERR_BAD_REQUEST, "no command given");
+    if (!argv)
+        return err_set(err, ERR_NO_MEMORY, "command line");
+    argv[n++] = runtime->crun;
+    argv[n++] = "--root";
+    argv[n++] = runtime->crun_root;
+    argv[n++] = "exec";
+    argv[n++] = "--pid-file";
+    argv[n++] = pid_file;
+    if (console) {
+        argv[n++] = "--tty";
+        argv[n++] = "--console-socket";
+        argv[n++] = console;
+    }
+    argv[n++] = arena_cstr(arena, id);
+    for (size_t i = 0; i < args.count; i++) {
+        if (args.items[i].len && memchr(args.items[i].data, 0, args.items[i].len))
+            return err_set(err, ERR_BAD_REQUEST, "argument %zu contains a NUL", i);
+        argv[n++] = arena_cstr(arena, args.items[i].data ? args.items[i] : STR(""));
+    }
+    if (arena_failed(arena))
+        return err_set(err, ERR_NO_MEMORY, "command line");
+    *ret_argv = argv;
+    return 0;
+}
+
+static void make_run_path(struct runtime *runtime, const char *kind, char *out, size_t size)
+{
+    snprintf(out, size, "%s/%s-%016llx", runtime->run_dir, kind, (unsigned long long)rng_u64(runtime->rng));
+}
+
+static int check_running(struct runtime *runtime, struct str id, struct err *err)
+{
+    AUTO(container_entry) entry = NULL;
+
+    int r = entry_find(runtime, id, &entry, err);
+    if (r < 0)
+        return r;
+    LOCKED(&runtime->lock);
+    if (entry->info.state != CONTAINER_RUNNING)
+        return err_set(err, ERR_CONFLICT, "container \"" STR_FMT "\" is not running", STR_ARG(entry->info.name));
+    return 0;
+}
+
+static void kill_command(const char *pid_file)
+{
+    int64_t pid;
+
+    if (!state_read_number(pid_file, &pid) || pid <= 1)
+        return;
+    kill((pid_t)-pid, SIGKILL); /* crun gives a command a session of its own */
+    kill((pid_t)pid, SIGKILL);
+}
+
+/* crun answers 1 with words of its own on stderr when it could not run the command. */
+static int run_error(const struct process_result *result, struct err *err)
+{
+    struct str text = buf_str(&result->err);
+
+    if (result->exit_code == 0 || result->out.len ||
+        (str_find(text, STR("crun: ")) < 0 && str_find(text, STR("exec failed")) < 0 &&
+         str_find(text, STR("executable file")) < 0))
+        return 0;
+    struct str message = crun_message(text);
+    return err_set(err, ERR_INVALID, STR_FMT, STR_ARG(str_first(message, 900)));
+}
+
+int container_exec(struct runtime *runtime, struct str id, const struct container_exec *exec,
+                   struct process_result *ret_result, struct err *err)
+{
+    AUTO_DEINIT(process_result, result) = { 0 };
+    AUTO(arena) arena = arena_new(0);
+    const char **argv;
+    char pid_file[160];
+
+    if (!arena)
+        return err_set(err, ERR_NO_MEMORY, "command");
+    int r = check_running(runtime, id, err);
+    if (r < 0)
+        return r;
+    make_run_path(runtime, "exec", pid_file, sizeof pid_file);
+    r = make_argv(runtime, id, exec->args, pid_file, NULL, arena, &argv, err);
+    if (r < 0)
+        return r;
+    r = process_run(&(struct process_options){ .argv = argv,
+                                               .input = exec->input,
+                                               .timeout = exec->timeout,
+                                               .max_output = exec->max_output,
+                                               .mount_ns = runtime->mount_ns < 0 ? NULL : &runtime->mount_ns },
+                    &result, err);
+    if (r == 0 && result.timed_out)
+        kill_command(pid_file);
+    unlink(pid_file);
+    if (r == 0)
+        r = run_error(&result, err);
+    if (r < 0)
+        return r;
+    *ret_result = result;
+    result = (struct process_result){ 0 };
+    return 0;
+}
+
+/* Streams. */
+
+static int listen_console(const char *path, struct err *err)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return err_errno(err, errno, "making a socket");
+    if (snprintf(address.sun_path, sizeof address.sun_path, "%s", path) >= (int)sizeof address.sun_path) {
+        close(fd);
+        return err_set(err, ERR_INVALID, "path too long for a socket: %s", path);
+    }
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1) < 0) {
+        int r = err_errno(err, errno, "listening on %s", path);
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
+static int receive_fd(int socket_fd)
+{
+    char byte[256];
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec io = { byte, sizeof byte };
+    struct msghdr message = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control,
+                              .msg_controllen = sizeof control };
+    int fd = -1;
+
+    if (recvmsg(socket_fd, &message, MSG_CMSG_CLOEXEC) < 0)
+        return -1;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (header && header->cmsg_type == SCM_RIGHTS && header->cmsg_len == CMSG_LEN(sizeof fd))
+        memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return fd;
+}
+
+/* Waits for crun to connect; crun ending first means that it failed. */
+static int accept_console(int listener, pid_t pid, struct err *err)
+{
+    AUTO_CLOSE int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd polls[] = { { .fd = listener, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+    int n;
+
+    while ((n = poll(polls, 2, CONSOLE_TIMEOUT_MS)) < 0 && errno == EINTR)
+        ;
+    if (n <= 0 || !(polls[0].revents & POLLIN))
+        return err_set(err, n == 0 ? ERR_TIMEOUT : ERR_INVALID, "crun could not run the command");
+    AUTO_CLOSE int connection = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    int fd = connection < 0 ? -1 : receive_fd(connection);
+    return fd < 0 ? err_set(err, ERR_IO, "no terminal came from crun") : fd;
+}
+
+static int spawn_exec(struct runtime *runtime, const char *const *argv, int in, int out, int errors, pid_t *ret_pid,
+                      struct err *err)
+{
+    return process_start(&(struct process_start){ .argv = argv,
+                                                  .in = in,
+                                                  .out = out,
+                                                  .err = errors,
+                                                  .pass = -1,
+                                                  .mount_ns = runtime->mount_ns < 0 ? NULL : &runtime->mount_ns },
+                         ret_pid, err);
+}
+
+static int start_with_terminal(struct runtime *runtime, struct str id, const struct container_stream_options *options,
+                               struct arena *arena, struct container_stream *stream, struct err *err)
+{
+    const char **argv;
+    char path[160];
+
+    make_run_path(runtime, "tty", path, sizeof path);
+    AUTO_CLOSE int listener = listen_console(path, err);
+    if (listener < 0)
+        return listener;
+    int r = make_argv(runtime, id, options->args, stream->pid_file, path, arena, &argv, err);
+    if (r == 0)
+        r = spawn_exec(runtime, argv, -1, -1, -1, &stream->pid, err);
+    if (r == 0) {
+        int fd = accept_console(listener, stream->pid, err);
+        if (fd >= 0) {
+            stream->in = fd;
+            stream->out = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+        } else {
+            kill(-stream->pid, SIGKILL);
+            process_wait(stream->pid);
+            r = fd;
+        }
+    }
+    unlink(path);
+    return r;
+}
+
+static int start_with_pipes(struct runtime *runtime, struct str id, const struct container_stream_options *options,
+                            struct arena *arena, struct container_stream *stream, struct err *err)
+{
+    int in[2] = { -1, -1 }, out[2] = { -1, -1 }, errors[2] = { -1, -1 };
+    const char **argv;
+
+    int r = make_argv(runtime, id, options->args, stream->pid_file, NULL, arena, &argv, err);
+    if (r == 0 && ((options->input && pipe2(in, O_CLOEXEC) < 0) || (options->output && pipe2(out, O_CLOEXEC) < 0) ||
+                   (options->errors && pipe2(errors, O_CLOEXEC) < 0)))
+        r = err_errno(err, errno, "making a pipe");
+    if (r == 0)
+        r = spawn_exec(runtime, argv, in[0], out[1], errors[1], &stream->pid, err);
+    auto_close_fd(&in[0]);
+    auto_close_fd(&out[1]);
+    auto_close_fd(&errors[1]);
+    if (r < 0) {
+        auto_close_fd(&in[1]);
+        auto_close_fd(&out[0]);
+        auto_close_fd(&errors[0]);
+        return r;
+    }
+    stream->in = in[1];
+    stream->out = out[0];
+    stream->err = errors[0];
+    return 0;
+}
+
+int container_exec_start(struct runtime *runtime, struct str id, const struct container_stream_options *options,
+                         struct container_stream *ret_stream, struct err *err)
+{
+    struct container_stream stream = { .in = -1, .out = -1, .err = -1, .terminal = options->terminal };
+    AUTO(arena) arena = arena_new(0);
+
+    if (!arena)
+        return err_set(err, ERR_NO_MEMORY, "command");
+    int r = check_running(runtime, id, err);
+    if (r < 0)
+        return r;
+    make_run_path(runtime, "exec", stream.pid_file, sizeof stream.pid_file);
+    if (options->terminal)
+        r = start_with_terminal(runtime, id, options, arena, &stream, err);
+    else
+        r = start_with_pipes(runtime, id, options, arena, &stream, err);
+    if (r < 0) {
+        unlink(stream.pid_file);
+        return r;
+    }
+    *ret_stream = stream;
+    return 0;
+}
+
+int container_exec_wait(struct runtime *runtime, struct container_stream *stream, int *ret_exit_code, struct err *err)
+{
+    if (stream->pid <= 0)
+        return err_set(err, ERR_BAD_REQUEST, "the command has been waited for");
+    *ret_exit_code = process_wait(stream->pid);
+    stream->pid = 0;
+    auto_close_fd(&stream->in);
+    auto_close_fd(&stream->out);
+    auto_close_fd(&stream->err);
+    unlink(stream->pid_file);
+    return 0;
+}
+
+void container_exec_kill(struct container_stream *stream)
+{
+    kill_command(stream->pid_file);
+}
+
+int container_stream_resize(struct container_stream *stream, unsigned columns, unsigned rows, struct err *err)
+{
+    struct winsize size = { .ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows };
+
+    if (!stream->terminal || stream->out < 0)
+        return err_set(err, ERR_BAD_REQUEST, "the command has no terminal");
+    if (ioctl(stream->out, TIOCSWINSZ, &size) < 0)
+        return err_errno(err, errno, "resizing the terminal");
+    return 0;
+}
+
+/* A socket's path may be 107 bytes long; by way of a descriptor of its folder it always fits. */
+int container_attach(struct runtime *runtime, struct str id, int *ret_fd, struct err *err)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    char path[PATH_MAX];
+
+    int r = check_running(runtime, id, err);
+    if (r == 0)
+        r = entry_path(runtime, id, "", path, err);
+    if (r < 0)
+        return r;
+    AUTO_CLOSE int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
+        return err_errno(err, errno, "opening %s", path);
+    AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/attach", dir);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0)
+        return err_errno(err, errno, "attaching to the container");
+    *ret_fd = fd;
+    fd = -1;
+    return 0;
+}
+
+int container_resize(struct runtime *runtime, struct str id, unsigned columns, unsigned rows, struct err *err)
+{
+    char line[64];
+
+    int r = check_running(runtime, id, err);
+    if (r < 0)
+        return r;
+    snprintf(line, sizeof line, "1 %u %u\n", MIN(rows, 1000u), MIN(columns, 1000u));
+    return conmon_control(runtime, id, line, err);
+}
