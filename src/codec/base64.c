@@ -11,7 +11,7 @@ static void encode(struct buf *buf, struct str bytes, const char digits[64], boo
     size_t left = bytes.len, max;
     char *start, *out;
 
-    if (__builtin_add_overflow(left / 3 * 4, 4, &max) || !(start = out = buf_reserve(buf, left ? max : 0)) || !left)
+    if (!left || __builtin_add_overflow(left / 3 * 4, 4, &max) || !(start = out = buf_reserve(buf, max)))
         return;
     for (; left >= 3; left -= 3, in += 3) {
         *out++ = digits[in[0] >> 2];
