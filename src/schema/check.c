@@ -21,8 +21,7 @@ static bool is_lacking(const struct field *field, bool dynamic, const struct jso
     if (dynamic)
         return !json;
     if (!json)
-        return !(kind >= TYPE_BOOL && kind <= TYPE_DOUBLE && field->flags & FIELD_ALWAYS) &&
-               !(kind == TYPE_STRUCT && field->flags & FIELD_INLINE);
+        return !(kind >= TYPE_BOOL && kind <= TYPE_DOUBLE && field->flags & FIELD_ALWAYS);
     return (json->kind == JSON_STRING && json->string.len == 0) || (kind == TYPE_LIST && json->count == 0);
 }
 
@@ -33,10 +32,16 @@ static void check_required(const struct type *type, const struct field *field, c
     struct path at = path_field(path, type, field->name);
     char text[PATH_TEXT_MAX];
 
-    if (is_lacking(field, type_is_dynamic(type), value))
-        causes_add(causes, CAUSE_REQUIRED, path_text(&at, PATH_VALIDATION, text), "Required value");
-    else if (!value && field->flags & FIELD_INLINE && !type_is_dynamic(type))
+    if (!value && field->flags & FIELD_INLINE && !type_is_dynamic(type)) {
+        size_t before = causes->count;
+
         check_value(field->type, field, false, &empty_object, &at, causes);
+        if (causes->count > before || !(field->flags & FIELD_REQUIRED) || field->flags & FIELD_ZERO_OK)
+            return;
+    } else if (!is_lacking(field, type_is_dynamic(type), value)) {
+        return;
+    }
+    causes_add(causes, CAUSE_REQUIRED, path_text(&at, PATH_VALIDATION, text), "Required value");
 }
 
 static bool is_status(const struct type *type, const struct field *field)

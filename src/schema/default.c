@@ -1,7 +1,8 @@
 /* default.c - defaults from the tables.
  *
  * Beside default_json, a struct that Go holds by value is always there ({}), and so is a required number or boolean
- * (0, false): clients rely on finding them in what they read back. */
+ * (0, false): clients rely on finding them in what they read back. A required struct is not made up, so that
+ * object_check() can tell that it lacks. */
 #include "schema/object.h"
 #include "schema/walk.h"
 
@@ -49,8 +50,10 @@ static bool has_default(const struct field *field)
 {
     uint32_t zero = FIELD_REQUIRED | FIELD_ALWAYS;
 
-    if (field->default_json.data || (field->type->kind == TYPE_STRUCT && field->flags & FIELD_INLINE))
+    if (field->default_json.data)
         return true;
+    if (field->type->kind == TYPE_STRUCT)
+        return field->flags & FIELD_INLINE && (!(field->flags & FIELD_REQUIRED) || field->flags & FIELD_ZERO_OK);
     return field->type->kind >= TYPE_BOOL && field->type->kind <= TYPE_DOUBLE && (field->flags & zero) == zero;
 }
 

@@ -8,29 +8,13 @@
 #include "schema/walk.h"
 
 static const struct json empty_object = { .kind = JSON_OBJECT };
+static const struct json zero_quantity = { .kind = JSON_STRING, .string = STR_INIT("0") };
 
 static bool values_equal(const struct type *type, uint32_t flags, const struct json *a, const struct json *b);
 
 static bool is_unset(const struct json *json)
 {
     return !json || json->kind == JSON_NULL;
-}
-
-/* One of the two values is there and means nothing? */
-static bool is_zero(const struct type *type, uint32_t flags, const struct json *json)
-{
-    switch (type->kind) {
-    case TYPE_STRING:
-    case TYPE_BYTES: return json->kind == JSON_STRING && json->string.len == 0;
-    case TYPE_LIST: return json->kind == JSON_ARRAY && json->count == 0;
-    case TYPE_MAP: return json->kind == JSON_OBJECT && json->count == 0;
-    case TYPE_BOOL: return slot_is_plain(flags) && json->kind == JSON_BOOL && !json->boolean;
-    case TYPE_INT32:
-    case TYPE_INT64:
-    case TYPE_DOUBLE: return slot_is_plain(flags) && json->kind == JSON_NUMBER && json_double(json, 1) == 0;
-    case TYPE_STRUCT: return flags & FIELD_INLINE && values_equal(type, flags, json, &empty_object);
-    default: return false;
-    }
 }
 
 static bool quantities_equal(const struct json *a, const struct json *b)
@@ -42,6 +26,24 @@ static bool quantities_equal(const struct json *a, const struct json *b)
     if (str_eq(left, right))
         return true;
     return quantity_parse(left, &x) && quantity_parse(right, &y) && quantity_cmp(x, y) == 0;
+}
+
+/* Whether a value says no more than its absence. */
+static bool is_zero(const struct type *type, uint32_t flags, const struct json *json)
+{
+    switch (type->kind) {
+    case TYPE_STRING:
+    case TYPE_BYTES: return json->kind == JSON_STRING && json->string.len == 0;
+    case TYPE_LIST: return json->kind == JSON_ARRAY && json->count == 0;
+    case TYPE_MAP: return json->kind == JSON_OBJECT && json->count == 0;
+    case TYPE_BOOL: return slot_is_plain(flags) && json->kind == JSON_BOOL && !json->boolean;
+    case TYPE_INT32:
+    case TYPE_INT64:
+    case TYPE_DOUBLE: return slot_is_plain(flags) && json->kind == JSON_NUMBER && json_double(json, 1) == 0;
+    case TYPE_QUANTITY: return slot_is_plain(flags) && quantities_equal(json, &zero_quantity);
+    case TYPE_STRUCT: return flags & FIELD_INLINE && values_equal(type, flags, json, &empty_object);
+    default: return false;
+    }
 }
 
 static bool times_equal(const struct json *a, const struct json *b)

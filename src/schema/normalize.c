@@ -6,7 +6,6 @@
  * validation by a CustomResourceDefinition's schema does. */
 #include <stdio.h>
 
-#include "codec/base64.h"
 #include "schema/object.h"
 #include "schema/quantity.h"
 #include "schema/time.h"
@@ -115,42 +114,77 @@ static int normalize_time(struct normalizer *n, const struct type *type, struct 
 
 /* --- base64 --- */
 
+static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* How many unused bits the last character before the padding carries; they are zero in canonical text. */
+static int base64_unused(size_t padding)
+{
+    return padding == 2 ? 16 : padding == 1 ? 4 : 1;
+}
+
+static size_t base64_padding(struct str text)
+{
+    size_t padding = 0;
+
+    while (padding < 2 && padding < text.len && text.data[text.len - 1 - padding] == '=')
+        padding++;
+    return padding;
+}
+
 static bool base64_is_canonical(struct str text)
 {
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t body = text.len;
+    size_t padding = base64_padding(text), body = text.len - padding;
     const char *last;
 
     if (text.len % 4 != 0)
         return false;
-    while (body > 0 && text.len - body < 2 && text.data[body - 1] == '=')
-        body--;
     for (size_t i = 0; i < body; i++) {
         unsigned char c = (unsigned char)text.data[i];
 
         if (!((c | 32) >= 'a' && (c | 32) <= 'z') && !is_digit((char)c) && c != '+' && c != '/')
             return false;
     }
-    if (body == text.len)
+    if (padding == 0)
         return true;
-    last = memchr(alphabet, text.data[body - 1], 64); /* its unused bits must be zero */
-    return last && (last - alphabet) % (text.len - body == 1 ? 4 : 16) == 0;
+    last = memchr(base64_alphabet, text.data[body - 1], 64);
+    return last && (last - base64_alphabet) % base64_unused(padding) == 0;
+}
+
+/* Go's decoder skips line ends and does not look at the unused bits; what it then writes has neither. */
+static struct str base64_canonical(struct arena *arena, struct str text)
+{
+    char *out = arena_alloc(arena, text.len + 1);
+    size_t len = 0, padding;
+    const char *last;
+
+    if (!out)
+        return STR_NULL;
+    for (size_t i = 0; i < text.len; i++)
+        if (text.data[i] != '\r' && text.data[i] != '\n')
+            out[len++] = text.data[i];
+    padding = base64_padding(str_of(out, len));
+    last = len > padding ? memchr(base64_alphabet, out[len - padding - 1], 64) : NULL;
+    if (last)
+        out[len - padding - 1] = base64_alphabet[(last - base64_alphabet) / base64_unused(padding) *
+                                                 base64_unused(padding)];
+    return str_of(out, len);
 }
 
 static int normalize_bytes(struct normalizer *n, const struct type *type, struct json *json, const struct path *path)
 {
-    AUTO_DEINIT(buf, text) = BUF_INIT;
-    struct str bytes;
+    struct str text;
 
     if (json->kind != JSON_STRING)
         return kind_error(n->err, path, type, json);
     if (base64_is_canonical(json->string))
         return 0;
-    if (!base64_decode(n->arena, json->string, &bytes))
-        return arena_failed(n->arena) ? no_memory(n) : value_error(n->err, path, "illegal base64 data");
-    base64_encode(&text, bytes);
-    json->string = arena_str(n->arena, buf_str(&text));
-    return buf_ok(&text) && json->string.data ? 0 : no_memory(n);
+    text = base64_canonical(n->arena, json->string);
+    if (!text.data)
+        return no_memory(n);
+    if (!base64_is_canonical(text))
+        return value_error(n->err, path, "illegal base64 data");
+    json->string = text;
+    return 0;
 }
 
 /* --- scalars --- */

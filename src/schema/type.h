@@ -93,6 +93,7 @@ enum field_flag {
     FIELD_ENUM_OPEN = 1 << 6, /* enum values are known ones, others are allowed */
     FIELD_ZERO_OK = 1 << 7,   /* required in OpenAPI only: absent, "" and [] pass */
     FIELD_MAP_GRANULAR = 1 << 8, /* server-side apply: by member although the type is atomic */
+    FIELD_OMIT_EMPTY = 1 << 9,   /* "", 0, false, [] and {} are the same as absent (omitempty on no pointer in Go) */
 };
 
 enum list_kind { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };

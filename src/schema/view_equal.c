@@ -4,12 +4,16 @@
 #include "schema/view.h"
 #include "schema/walk.h"
 
-static bool quantities_equal(struct str a, struct str b)
+static bool quantities_equal(uint32_t flags, struct str a, struct str b)
 {
     struct quantity left, right;
 
     if (str_eq(a, b))
         return true;
+    if (slot_is_plain(flags)) {
+        a = a.data ? a : STR("0");
+        b = b.data ? b : STR("0");
+    }
     return quantity_parse(a, &left) && quantity_parse(b, &right) && quantity_cmp(left, right) == 0;
 }
 
@@ -71,7 +75,7 @@ static bool slots_equal(const struct type *type, uint32_t flags, const void *a, 
     switch (type->kind) {
     case TYPE_STRING:
     case TYPE_BYTES: return str_eq(*(const struct str *)a, *(const struct str *)b);
-    case TYPE_QUANTITY: return quantities_equal(*(const struct str *)a, *(const struct str *)b);
+    case TYPE_QUANTITY: return quantities_equal(flags, *(const struct str *)a, *(const struct str *)b);
     case TYPE_BOOL: return slot_bool(flags, a, &left_bool) == slot_bool(flags, b, &right_bool) &&
                            left_bool == right_bool;
     case TYPE_INT32:

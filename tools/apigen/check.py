@@ -2,7 +2,7 @@
 
 import json
 
-from idl import VERBS
+from idl import POINTER_SCALARS, VERBS
 
 COLUMN_TYPES = {"string", "integer", "number", "boolean", "date"}
 
@@ -87,8 +87,10 @@ class Check:
             self.say(field.where, f"{field.name}: unknown patch strategy")
         if len(field.pb) > 3 or any(not 0 < number < 65536 for number in field.pb):
             self.say(field.where, f"{field.name}: protobuf numbers out of range")
-        if field.nullable and not field.always:
-            self.say(field.where, f"{field.name}: nullable means nothing without always")
+        if field.zero and not field.required:
+            self.say(field.where, f"{field.name}: zero means nothing without required")
+        if field.nullable and not field.always and field.ref.scalar not in POINTER_SCALARS:
+            self.say(field.where, f"{field.name}: is nullable anyway")
         if field.default is not None:
             self.default(field)
 

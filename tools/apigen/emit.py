@@ -3,6 +3,8 @@
 import json
 import os
 
+from idl import POINTER_SCALARS
+
 HEAD = "/* Made by tools/apigen from {source}; do not edit. */\n"
 
 # scalar: (C type, C type when it may be unset, C type of a list of it, table)
@@ -300,11 +302,19 @@ def c_bool(value):
 
 def field_flags(field):
     flags = [("FIELD_REQUIRED", field.required), ("FIELD_ALWAYS", field.always), ("FIELD_INLINE", field.inline),
+             ("FIELD_ZERO_OK", field.zero),
              ("FIELD_PATCH_MERGE", "merge" in field.patch), ("FIELD_PATCH_REPLACE", "replace" in field.patch),
              ("FIELD_PATCH_RETAIN_KEYS", "retainKeys" in field.patch),
              ("FIELD_ENUM_OPEN", field.values and not field.closed),
-             ("FIELD_MAP_GRANULAR", field.map_kind == "granular")]
+             ("FIELD_MAP_GRANULAR", field.map_kind == "granular"),
+             ("FIELD_OMIT_EMPTY", omits_empty(field))]
     return [name for name, is_set in flags if is_set]
+
+
+def omits_empty(field):
+    """Whether Go leaves the field out when it is empty, i.e. omitempty on what is no pointer."""
+    return not field.always and not field.nullable and (field.ref.shape in ("list", "map") or
+                                                        field.ref.scalar in POINTER_SCALARS)
 
 
 def verb_bits(verbs):

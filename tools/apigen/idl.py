@@ -29,7 +29,9 @@ the one-line documentation of what stands before it. A file describes one versio
 A resource that can be listed brings its list kind (DeploymentList) with it. Field types are scalars (see SCALARS), types
 of this file, types of another one (core_v1.Container), list<T> or map<T>. Field flags:
 
-    required always nullable     nullable: a pointer though it is always written
+    required  always             in OpenAPI; written even when empty
+    zero                         required in OpenAPI only: absent or empty passes
+    nullable                     a pointer in Go: "", 0, false and {} differ from absent
     patch=merge(name)            strategic merge patch: merge | retainKeys | merge,retainKeys | replace, and the merge key
     list=atomic | set | map(key,key)      map=atomic | granular
     enum=A|B  values=A|B         closed; open
@@ -41,9 +43,10 @@ import re
 
 SCALARS = {"string", "bytes", "bool", "int32", "int64", "double", "time", "microtime", "quantity", "intstr", "any",
            "object"}
+POINTER_SCALARS = {"string", "bytes", "bool", "int32", "int64", "double"}  # nullable says whether they are pointers
 STANDARD_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 VERBS = STANDARD_VERBS + ["connect"]
-FLAGS = {"required", "always", "nullable"}
+FLAGS = {"required", "always", "nullable", "zero"}
 SETTINGS = {"patch", "list", "map", "enum", "values", "default", "pb", "as"}
 TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 
@@ -78,7 +81,7 @@ class Ref:
 class Field:
     def __init__(self, name, ref, where):
         self.name, self.ref, self.where = name, ref, where
-        self.required = self.always = self.nullable = False
+        self.required = self.always = self.nullable = self.zero = False
         self.patch, self.merge_key = [], None
         self.list_kind, self.list_keys, self.map_kind = None, [], None
         self.values, self.closed = [], False
