@@ -376,7 +376,7 @@ int store_watch_next(struct store_watch *watch, struct store_event **ret_event, 
     if (watch->expired)
         return err_set(err, ERR_EXPIRED, "the changes that this watch has not read have been compacted");
     for (;;) {
-        position_t from, place;
+        position_t from, place = 0;
         enum found found;
 
         mutex_lock(&hub->lock);
