@@ -205,7 +205,7 @@ int image_store_open(const struct image_store_options *options, struct image_sto
         (r = make_folders(store, err)) < 0 || (r = begin_session(store, err)) < 0)
         return err_wrap(err, r, "image store");
     init_layers(store);
-    if ((r = store_refresh(store, err)) < 0 || (r = registry_new(&store->options, &store->registry, err)) < 0)
+    if ((r = store_refresh(store, err)) < 0 || (r = registry_new(&store->options, &store->closing, &store->registry, err)) < 0)
         return err_wrap(err, r, "image store");
     *ret_store = TAKE(store);
     return 0;
