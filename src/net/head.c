@@ -141,15 +141,11 @@ static bool resolve_target(struct head *head, struct http_request *request)
     return true;
 }
 
-bool head_resolve(struct head *head, struct http_request *request)
+bool head_resolve_fields(struct head *head)
 {
     const char *base = head->bytes.data;
 
-    if (head->method_len > 0) {
-        request->method_name = str_of(base + head->method, head->method_len);
-        request->method = http_method_from(request->method_name);
-    }
-    if (!resolve_target(head, request) || vec_room(&head->headers, head->fields.count) < 0)
+    if (vec_room(&head->headers, head->fields.count) < 0)
         return false;
     for (size_t i = 0; i < head->fields.count; i++) {
         const struct head_field *field = &head->fields.items[i];
@@ -159,6 +155,17 @@ bool head_resolve(struct head *head, struct http_request *request)
         };
     }
     head->headers.count = head->fields.count;
+    return true;
+}
+
+bool head_resolve(struct head *head, struct http_request *request)
+{
+    if (head->method_len > 0) {
+        request->method_name = str_of(head->bytes.data + head->method, head->method_len);
+        request->method = http_method_from(request->method_name);
+    }
+    if (!resolve_target(head, request) || !head_resolve_fields(head))
+        return false;
     request->headers = head->headers.items;
     request->header_count = head->headers.count;
     return true;

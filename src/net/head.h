@@ -34,5 +34,7 @@ bool head_target(struct head *head, struct str span);
 bool head_name(struct head *head, struct str span); /* lower-cased, must be a token */
 bool head_value(struct head *head, struct str span);
 
+/* Makes head->headers. False without memory. */
+bool head_resolve_fields(struct head *head);
 /* Fills target, path, query, method and headers of the request; false when the target is none or without memory. */
 bool head_resolve(struct head *head, struct http_request *request);

@@ -16,7 +16,8 @@ struct http_client_options {
 };
 
 int http_client_new(const struct http_client_options *options, struct http_client **ret_client, struct err *err);
-struct http_client *http_client_free(struct http_client *client); /* cancels what is under way */
+/* What is under way ends with ERR_CANCELLED; calls must still be freed. Not from a callback. */
+struct http_client *http_client_free(struct http_client *client);
 DEFINE_AUTO(http_client, http_client_free)
 
 struct http_client_request {
@@ -28,7 +29,8 @@ struct http_client_request {
     nsec_t timeout;         /* of the whole; 0: none */
     nsec_t connect_timeout; /* 0: 10 s */
     nsec_t stall_timeout;   /* no byte for so long; 0: none */
-    size_t max_body;        /* 0: 256 MiB; beyond: ERR_TOO_LARGE */
+    size_t max_body;        /* beyond: ERR_TOO_LARGE. 0: 256 MiB for http_client_do(), no limit for a stream */
+    bool follow_redirects;  /* at most 10; Authorization is not taken along to another host */
 };
 
 struct http_client_response {
@@ -54,6 +56,6 @@ struct http_call_events {
 int http_call_start(struct http_client *client, const struct http_client_request *request,
                     const struct http_call_events *events, struct http_call **ret_call, struct err *err);
 void http_call_resume(struct http_call *call);
-/* After it returns no callback is running or will; frees the call (required also after done). Not from a callback. */
+/* Cancels without done(). After it returns no callback is running or will; frees the call (required also after done). Not from a callback. */
 struct http_call *http_call_free(struct http_call *call);
 DEFINE_AUTO(http_call, http_call_free)
