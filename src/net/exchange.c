@@ -160,7 +160,7 @@ static bool tell_data(struct http_exchange *exchange, struct str bytes, bool end
 
 bool exchange_blocked(struct http_exchange *exchange)
 {
-    if (!exchange->streaming)
+    if (!exchange->streaming || !exchange->handled)
         return false;
     LOCKED(&exchange->loop->lock);
     return exchange->paused || (!exchange->has_events && !exchange->over);
@@ -392,11 +392,12 @@ static void add_field(struct http_exchange *exchange, struct str name, struct st
 
 bool exchange_field(const struct http_exchange *exchange, size_t *at, struct http_header *ret_field)
 {
-    const char *place = exchange->fields.data + *at;
+    const char *place;
     uint32_t lengths[2];
 
     if (*at >= exchange->fields.len)
         return false;
+    place = exchange->fields.data + *at;
     memcpy(lengths, place, sizeof lengths);
     ret_field->name = str_of(place + sizeof lengths, lengths[0]);
     ret_field->value = str_of(place + sizeof lengths + lengths[0], lengths[1]);
