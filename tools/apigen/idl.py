@@ -1,7 +1,8 @@
 """Reads the API description (api/*.api) into a model.
 
-The language is line based. '#' starts a comment line, '\\' at the end of a line joins the next one, its indent left out, ' -- ' starts
-the one-line documentation of what stands before it. A file describes one version of one group:
+The language is line based. '#' starts a comment line; '\\' at the end of a line joins the next one, its indent left out;
+' -- ' starts the one-line documentation of what stands before it, on that line or the one above. A file describes one
+version of one group:
 
     api      apps/v1                 group and version; the core group is written core
     package  io.k8s.api.apps.v1      what its definitions are called in OpenAPI
@@ -134,19 +135,21 @@ class File:
 
 
 def logical_lines(path):
-    """(number, text) of each line, continuations joined, comments and blanks left out."""
-    joined, start = "", 0
+    """(number, text) of each line, with what continues it; comments and blanks are left out."""
+    lines, joining = [], False
     with open(path, encoding="ascii") as stream:
         for number, line in enumerate(stream, 1):
-            start = start if joined else number
-            line = line.rstrip("\n")
-            joined += line.lstrip() if joined else line
-            if joined.endswith("\\"):
-                joined = joined[:-1]
-                continue
-            if joined.strip() and not joined.lstrip().startswith("#"):
-                yield start, joined
-            joined = ""
+            line, text = line.rstrip("\n"), line.strip()
+            if joining:
+                lines[-1][1] += text
+            elif text.startswith("-- ") and lines:
+                lines[-1][1] += " " + text
+            elif text and not text.startswith("#"):
+                lines.append([number, line])
+            joining = bool(lines) and lines[-1][1].endswith("\\")
+            if joining:
+                lines[-1][1] = lines[-1][1][:-1]
+    return lines
 
 
 def split_values(text):
