@@ -130,7 +130,6 @@ int registry_call_run(const struct registry_call *call, struct err *err)
         .header_count = call->header_count,
         .connect_timeout = CONNECT_TIMEOUT,
         .stall_timeout = STALL_TIMEOUT,
-        .max_body = SIZE_MAX,
     };
     const struct http_call_events events = { &exchange, on_head, on_data, on_done };
     AUTO_DEINIT(buf, taken) = BUF_INIT;

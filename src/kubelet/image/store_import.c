@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "codec/json.h"
-#include "kubelet/image/archive.h"
+#include "kubelet/image/image_archive.h"
 #include "kubelet/image/image_ref.h"
 #include "kubelet/image/manifest.h"
 #include "kubelet/image/store_private.h"

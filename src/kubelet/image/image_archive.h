@@ -1,4 +1,4 @@
-/* archive.h - an image archive (a tar), its files taken apart into a folder and found again by name.
+/* image_archive.h - an image archive (a tar), its files taken apart into a folder and found again by name.
  *
  * One thread. Nothing is trusted: names only serve as keys, files get names of our own. */
 #pragma once

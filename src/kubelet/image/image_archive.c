@@ -1,4 +1,4 @@
-#include "kubelet/image/archive.h"
+#include "kubelet/image/image_archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
