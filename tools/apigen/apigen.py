@@ -3,10 +3,12 @@
 
 import sys
 
-import check
-import emit
-import idl
-import names
+sys.dont_write_bytecode = True  # the source tree stays as it is
+
+import check  # noqa: E402
+import emit  # noqa: E402
+import idl  # noqa: E402
+import names  # noqa: E402
 
 
 def main(arguments):

@@ -173,7 +173,8 @@ def write_header(out, file, listed, mapped):
         out.write(f"struct {type_.c_name};\n")
     for type_ in order:
         if type_ in listed:
-            out.write(f"struct {type_.c_name}_array {{\n    const struct {type_.c_name} *items;\n    size_t count;\n}};\n")
+            out.write(f"struct {type_.c_name}_array {{\n"
+                      f"    const struct {type_.c_name} *items;\n    size_t count;\n}};\n")
         if type_ in mapped:
             out.write(f"struct {type_.c_name}_pair;\nstruct {type_.c_name}_map {{\n"
                       f"    const struct {type_.c_name}_pair *items;\n    size_t count;\n}};\n")
@@ -260,7 +261,8 @@ class Tables:
         if type_.doc:
             self.out.write(f"    .doc = {str_init(type_.doc)},\n")
         if type_.is_object:
-            self.out.write(f"    .group = {str_init(type_.file.group)},\n    .version = {str_init(type_.file.version)},\n"
+            self.out.write(f"    .group = {str_init(type_.file.group)},\n"
+                           f"    .version = {str_init(type_.file.version)},\n"
                            f"    .kind_name = {str_init(type_.name)},\n")
         self.out.write("};\n")
 
@@ -339,8 +341,8 @@ def column_row(column):
 
 
 def sub_row(sub):
-    return (f"    {{ .name = {str_init(sub.name)}, .verbs = {verb_bits(sub.verbs)}, .group = {str_init(sub.file.group)}, "
-            f".version = {str_init(sub.file.version)}, .kind = {str_init(sub.kind)} }},\n")
+    return (f"    {{ .name = {str_init(sub.name)}, .verbs = {verb_bits(sub.verbs)}, "
+            f".group = {str_init(sub.file.group)}, .version = {str_init(sub.file.version)}, .kind = {str_init(sub.kind)} }},\n")
 
 
 def write_tables(out, file):

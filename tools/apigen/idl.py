@@ -1,8 +1,8 @@
 """Reads the API description (api/*.api) into a model.
 
-The language is line based. '#' starts a comment line; '\\' at the end of a line joins the next one, its indent left out;
-' -- ' starts the one-line documentation of what stands before it, on that line or the one above. A file describes one
-version of one group:
+The language is line based. '#' starts a comment line; '\\' at the end of a line joins the next one, its indent left
+out; ' -- ' starts the one-line documentation of what stands before it, on that line or the one above. A file describes
+one version of one group:
 
     api      apps/v1                 group and version; the core group is written core
     package  io.k8s.api.apps.v1      what its definitions are called in OpenAPI
@@ -27,13 +27,13 @@ version of one group:
         union type rollingUpdate=RollingUpdate      discriminator, then member=name
     alias JSON any                   a name in OpenAPI for a scalar
 
-A resource that can be listed brings its list kind (DeploymentList) with it. Field types are scalars (see SCALARS), types
-of this file, types of another one (core_v1.Container), list<T> or map<T>. Field flags:
+A resource that can be listed brings its list kind (DeploymentList) with it. Field types are scalars (see SCALARS),
+types of this file, types of another one (core_v1.Container), list<T> or map<T>. Field flags:
 
     required  always             in OpenAPI; written even when empty
     zero                         required in OpenAPI only: absent or empty passes
     nullable                     a pointer in Go: "", 0, false and {} differ from absent
-    patch=merge(name)            strategic merge patch: merge | retainKeys | merge,retainKeys | replace, and the merge key
+    patch=merge(name)            merge | retainKeys | merge,retainKeys | replace, and the merge key
     list=atomic | set | map(key,key)      map=atomic | granular
     enum=A|B  values=A|B         closed; open
     default=JSON  pb=1/2         protobuf field numbers from the outside in
@@ -167,19 +167,24 @@ class Parser:
         for number, line in logical_lines(self.file.path):
             self.where = f"{self.file.path}:{number}"
             text, _, doc = line.partition(" -- ")
-            words, doc = TOKEN.findall(text), doc.strip() or None
-            if not line.startswith(" "):
-                self.top_line(words, doc)
-            elif isinstance(self.block, Resource):
-                self.resource_line(words, doc)
-            elif isinstance(self.block, Type) and not self.block.alias:
-                self.type_line(words, doc)
-            else:
-                self.fail("indented line outside of a block")
+            try:
+                self.line(line.startswith(" "), TOKEN.findall(text), doc.strip() or None)
+            except (ValueError, IndexError):
+                self.fail(f"cannot read '{' '.join(text.split())}'")
         for needed in ("group", "version", "package", "prefix", "served"):
             if getattr(self.file, needed) is None:
                 raise IdlError(f"{self.file.path}: {needed} is missing")
         return self.file
+
+    def line(self, indented, words, doc):
+        if not indented:
+            self.top_line(words, doc)
+        elif isinstance(self.block, Resource):
+            self.resource_line(words, doc)
+        elif isinstance(self.block, Type) and not self.block.alias:
+            self.type_line(words, doc)
+        else:
+            self.fail("indented line outside of a block")
 
     def top_line(self, words, doc):
         file, word, rest = self.file, words[0], words[1:]
