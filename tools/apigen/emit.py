@@ -365,7 +365,7 @@ def write_index(header, source, files):
     for resource in resources:
         header.write(f"extern const struct resource {resource.c_name};\n")
     source.write(HEAD.format(source="all of api/"))
-    source.write("".join(f'#include "api/{prefix}.h"\n' for prefix in sorted(files)) + '#include "api/resources.h"\n\n')
+    source.write("".join(f'#include "api/{name}.h"\n' for name in [*sorted(files), "resources"]) + "\n")
     source.write("const struct resource *const api_resources[] = {\n"
                  + "".join(f"    &{resource.c_name},\n" for resource in resources)
                  + f"}};\nconst size_t api_resource_count = {len(resources)};\n\n")
