@@ -1,7 +1,7 @@
 /* json_parse.c - JSON text to a tree, in one pass.
  *
- * Recursive descent; each function takes the cursor and returns where it goes on, or NULL after fail(). The cursor stays
- * in a register that way, and an error costs nothing until it happens: only then are line and column counted.
+ * Recursive descent; each function takes the cursor and returns where it goes on, or NULL after fail(). The cursor
+ * stays in a register that way, and an error costs nothing until it happens: only then are line and column counted.
  *
  * Children of a container must end up side by side, and their number is known only at its end. So each child is built
  * on a scratch stack; when the container closes, its children are the top of that stack and move into the arena in one
@@ -553,8 +553,8 @@ static int report(const struct parser *p, struct err *err)
         column = *c == '\n' ? 1 : column + ((*c & 0xC0) != 0x80);
     }
     describe_found(p, found, sizeof found);
-    return err_set(err, p->code, "invalid JSON at line %zu, column %zu: expected %s, found %s", line, column, p->expected,
-                   found);
+    return err_set(err, p->code, "invalid JSON at line %zu, column %zu: expected %s, found %s", line, column,
+                   p->expected, found);
 }
 
 int json_parse(struct arena *arena, struct str text, const struct json_options *options, struct json **ret_json,

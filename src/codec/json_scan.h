@@ -96,8 +96,8 @@ static inline bool json_copy_plain(char *out, const char *p, size_t len)
     return true;
 }
 
-/* Length of the well-formed UTF-8 sequence (of two to four bytes) at p, 0 when it is not one. Overlong forms, surrogates
- * and code points beyond U+10FFFF are not. */
+/* Length of the well-formed UTF-8 sequence (of two to four bytes) at p, 0 when it is not one. Overlong forms,
+ * surrogates and code points beyond U+10FFFF are not. */
 static inline unsigned json_utf8_len(const char *p, const char *end)
 {
     const unsigned char *s = (const unsigned char *)p;

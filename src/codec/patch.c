@@ -1,7 +1,7 @@
 /* patch.c - JSON Patch, operation by operation, and merge patch, recursively.
  *
- * Values are always copied out of the patch, as later operations may change what earlier ones put in place. Three things a
- * hostile patch could make grow are held down: nesting (every insertion is measured against JSON_MAX_DEPTH), memory
+ * Values are always copied out of the patch, as later operations may change what earlier ones put in place. Three
+ * things a hostile patch could make grow are held down: nesting (every insertion is measured against JSON_MAX_DEPTH), memory
  * (the arena's limit), and time: elements shifted or measured are counted as work, which one patch has a budget of. */
 #include "codec/patch.h"
 
@@ -85,8 +85,9 @@ static int parse_pointer(struct patcher *p, struct str text, struct pointer *ret
     str_split(&rest, '/', &part);
     while (str_split(&rest, '/', &part)) {
         if (!unescape_token(p->arena, part, &ret_pointer->tokens[ret_pointer->count++]))
-            return arena_failed(p->arena) ? no_memory(p)
-                                          : err_set(p->err, ERR_BAD_REQUEST, "'~' in a path must be followed by 0 or 1");
+            return arena_failed(p->arena)
+                       ? no_memory(p)
+                       : err_set(p->err, ERR_BAD_REQUEST, "'~' in a path must be followed by 0 or 1");
     }
     return 0;
 }

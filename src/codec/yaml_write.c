@@ -1,7 +1,7 @@
 /* yaml_write.c - a JSON tree as YAML, through libyaml's emitter, which lays out as kubectl's does.
  *
- * The rules for scalars are those of sigs.k8s.io/yaml: a string with line breaks is a literal block, one that would read
- * as something else stands in double quotes, all others are plain where the emitter can write them so. */
+ * The rules for scalars are those of sigs.k8s.io/yaml: a string with line breaks is a literal block, one that would
+ * read as something else stands in double quotes, all others are plain where the emitter can write them so. */
 #include <yaml.h>
 
 #include "codec/json_scan.h"
@@ -25,8 +25,9 @@ static bool emit_scalar(struct writer *w, struct str text, yaml_scalar_style_t s
 {
     yaml_event_t event;
 
-    if (text.len > INT32_MAX || !yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)(text.data ?: ""),
-                                                              (int)text.len, 1, 1, style))
+    const yaml_char_t *bytes = (const yaml_char_t *)(text.data ? text.data : "");
+
+    if (text.len > INT32_MAX || !yaml_scalar_event_initialize(&event, NULL, NULL, bytes, (int)text.len, 1, 1, style))
         return false;
     return yaml_emitter_emit(&w->emitter, &event);
 }

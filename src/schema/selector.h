@@ -23,7 +23,8 @@ bool selector_matches_json(const struct selector *selector, const struct json *l
 struct str selector_text(struct arena *arena, const struct selector *selector); /* canonical, as kubectl prints it */
 /* The value when the selector asks for key=value, else STR_NULL: lets the caller use an index. */
 struct str selector_required_value(const struct selector *selector, struct str key);
-/* Field selectors: the same syntax with only = == !=. get(arg, key, &value) returns false for a field that this resource does not support. */
+/* Field selectors: terms with = == != between commas; '\' takes '\', ',' and '=' literally in a value. get(arg, key)
+ * returns the value of the field, unset for an empty one. */
 int field_selector_parse(struct arena *arena, struct str text, const struct selector **ret_selector, struct err *err);
 typedef struct str field_value_fn(const void *arg, struct str key);
 bool field_selector_matches(const struct selector *selector, field_value_fn *get, const void *arg);
