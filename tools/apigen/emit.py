@@ -342,7 +342,8 @@ def column_row(column):
 
 def sub_row(sub):
     return (f"    {{ .name = {str_init(sub.name)}, .verbs = {verb_bits(sub.verbs)}, "
-            f".group = {str_init(sub.file.group)}, .version = {str_init(sub.file.version)}, .kind = {str_init(sub.kind)} }},\n")
+            f".group = {str_init(sub.file.group)}, .version = {str_init(sub.file.version)}, "
+            f".kind = {str_init(sub.kind)} }},\n")
 
 
 def write_tables(out, file):
