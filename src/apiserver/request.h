@@ -16,7 +16,7 @@
 #include "store/store.h"
 
 struct rules;
-struct list;
+struct listing;
 struct watch;
 
 #define REQUEST_WARNINGS_MAX 32
@@ -55,7 +55,7 @@ struct request {
     struct store_snapshot *snapshot; /* reply.text lies in it */
 
     /* Answers that are longer than one reply. At most one is set by request_run(). */
-    struct list *list;
+    struct listing *list;
     struct watch *watch;
     struct log_call *log;
 };

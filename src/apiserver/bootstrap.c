@@ -1,0 +1,89 @@
+/* bootstrap.c - what a new cluster has: four namespaces, the service "kubernetes" and its endpoints. Idempotent. */
+#include "apiserver/server.h"
+#include "api/resources.h"
+
+static int create(struct client *client, const struct resource *resource, struct str ns, struct str body,
+                  struct err *err)
+{
+    struct client_call call = { .verb = CLIENT_CREATE, .resource = resource, .ns = ns, .body = body,
+                                .rule = STR_INIT("bootstrap") };
+    int code = client->ops->call(client, &call, NULL, NULL, NULL, NULL, err);
+
+    if (code == -ERR_ALREADY_EXISTS) {
+        err_clear(err);
+        return 0;
+    }
+    return code;
+}
+
+static int create_service(struct apiserver *server, struct client *client, int port, struct err *err)
+{
+    uint32_t ip = server->service_net + 1;
+    AUTO_DEINIT(buf, body) = BUF_INIT;
+
+    buf_printf(&body,
+               "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kubernetes\",\"labels\":"
+               "{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"%u.%u.%u.%u\","
+               "\"ports\":[{\"name\":\"https\",\"port\":443,\"targetPort\":%d}]}}",
+               ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, port);
+    return create(client, &RESOURCE_SERVICES, STR("default"), buf_str(&body), err);
+}
+
+/* Written anew at each start: the address may have changed. */
+static int put_endpoints(struct client *client, struct str advertise, int port, struct err *err)
+{
+    AUTO_DEINIT(buf, body) = BUF_INIT;
+    struct client_call call = { .verb = CLIENT_UPDATE, .resource = &RESOURCE_ENDPOINTS, .ns = STR_INIT("default"),
+                                .name = STR_INIT("kubernetes"), .rule = STR_INIT("bootstrap") };
+    struct client_call slice = { .verb = CLIENT_DELETE, .resource = &RESOURCE_DISCOVERY_K8S_IO_ENDPOINTSLICES,
+                                 .ns = STR_INIT("default"), .name = STR_INIT("kubernetes"),
+                                 .rule = STR_INIT("bootstrap") };
+    bool v6 = str_chr(advertise, ':') >= 0;
+    int code;
+
+    buf_printf(&body,
+               "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\",\"labels\":"
+               "{\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},\"subsets\":[{\"addresses\":[{\"ip\":\"" STR_FMT
+               "\"}],\"ports\":[{\"name\":\"https\",\"port\":%d,\"protocol\":\"TCP\"}]}]}",
+               STR_ARG(advertise), port);
+    call.body = buf_str(&body);
+    if ((code = client->ops->call(client, &call, NULL, NULL, NULL, NULL, err)) < 0)
+        return code;
+    buf_clear(&body);
+    buf_printf(&body,
+               "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
+               "\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},\"addressType\":\"%s\",\"endpoints\":[{"
+               "\"addresses\":[\"" STR_FMT "\"],\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
+               "\"port\":%d,\"protocol\":\"TCP\"}]}",
+               v6 ? "IPv6" : "IPv4", STR_ARG(advertise), port);
+    code = client->ops->call(client, &slice, NULL, NULL, NULL, NULL, err);
+    if (code < 0 && code != -ERR_NOT_FOUND)
+        return code;
+    err_clear(err);
+    return create(client, slice.resource, STR("default"), buf_str(&body), err);
+}
+
+int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port, struct err *err)
+{
+    static const char *const namespaces[] = { "default", "kube-system", "kube-public", "kube-node-lease" };
+    AUTO(client) client = NULL;
+    int code;
+
+    if ((code = apiserver_local_client(server, STR("system:apiserver"), &client, err)) < 0)
+        return code;
+    for (size_t i = 0; i < ARRAY_LEN(namespaces); i++) {
+        AUTO_DEINIT(buf, body) = BUF_INIT;
+
+        buf_printf(&body, "{\"apiVersion\":\"v1\",\"kind\":\"Namespace\",\"metadata\":{\"name\":\"%s\"}}",
+                   namespaces[i]);
+        if ((code = create(client, &RESOURCE_NAMESPACES, STR_NULL, buf_str(&body), err)) < 0)
+            return err_wrap(err, code, "creating namespace %s", namespaces[i]);
+    }
+    if ((code = create_service(server, client, port, err)) < 0)
+        return err_wrap(err, code, "creating service kubernetes");
+    if (str_empty(advertise))
+        return 0;
+    if ((code = put_endpoints(client, advertise, port, err)) < 0)
+        return err_wrap(err, code, "writing the endpoints of service kubernetes");
+    return 0;
+}

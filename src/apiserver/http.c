@@ -1,0 +1,161 @@
+/* http.c - between the HTTP server and the pipeline.
+ *
+ * handle() runs on a network loop: routing, authentication and the reading of one object happen there, everything else on the
+ * executor. A write comes back from the store's group commit and is answered on that thread. The request lives in the
+ * exchange's arena: after the reply neither may be touched. */
+#include "apiserver/list_stream.h"
+#include "apiserver/log.h"
+#include "apiserver/server.h"
+#include "apiserver/watch.h"
+#include "apiserver/write.h"
+
+struct http_job {
+    struct request request;
+    struct http_exchange *exchange;
+};
+
+/* 299 - "text", quotes and backslashes escaped, controls left out. */
+static void send_warning(struct http_job *job, struct str text)
+{
+    AUTO_DEINIT(buf, value) = BUF_INIT;
+
+    buf_init(&value, 4096);
+    buf_add_cstr(&value, "299 - \"");
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+
+        if (c == '"' || c == '\\')
+            buf_add_char(&value, '\\');
+        if ((unsigned char)c >= 0x20 && c != 0x7f)
+            buf_add_char(&value, c);
+    }
+    buf_add_char(&value, '"');
+    if (buf_ok(&value))
+        http_reply_header(job->exchange, "warning", buf_str(&value));
+}
+
+static void send_headers(struct http_job *job)
+{
+    struct request *request = &job->request;
+    char seconds[16];
+
+    for (size_t i = 0; i < request->reply.warning_count; i++)
+        send_warning(job, request->reply.warnings[i]);
+    if (request->failure.retry_after && request->reply.status >= 400) {
+        snprintf(seconds, sizeof seconds, "%d", request->failure.retry_after);
+        http_reply_header(job->exchange, "retry-after", str_from(seconds));
+    }
+    http_reply_header(job->exchange, "cache-control", STR("no-cache, private"));
+}
+
+static void send_reply(struct http_job *job)
+{
+    struct request *request = &job->request;
+    struct store_snapshot *snapshot;
+    struct http_part part;
+    const char *type;
+    int status;
+
+    reply_finish(request);
+    send_headers(job);
+    /* From here on only what is ours: the exchange takes the request with it. */
+    part = (struct http_part){ request->reply.text, request->reply.blob };
+    snapshot = TAKE(request->snapshot);
+    request->reply.blob = NULL;
+    status = request->reply.status;
+    type = request->reply.content_type;
+    http_reply_parts(job->exchange, status, type, &part, 1);
+    store_snapshot_close(snapshot);
+    blob_unref(part.blob);
+}
+
+static void send_error(struct http_job *job, const struct err *err)
+{
+    reply_error(&job->request, err);
+    send_reply(job);
+}
+
+static void write_done(struct write *write)
+{
+    send_reply(write->done_arg);
+}
+
+/* Long answers begin; the others are sent. */
+static void answer(struct http_job *job)
+{
+    struct request *request = &job->request;
+    struct err err = { 0 };
+    int code = 0;
+
+    if (request->reply.status) {
+        send_reply(job);
+        return;
+    }
+    if (request->list)
+        code = list_stream(request, job->exchange, &err);
+    else if (request->watch)
+        code = watch_stream(request, job->exchange, &err);
+    else if (request->log)
+        code = log_stream(request, job->exchange, &err);
+    else
+        code = err_set(&err, ERR_INTERNAL, "the request has no answer");
+    if (code < 0)
+        send_error(job, &err);
+}
+
+static void run_job(void *arg)
+{
+    struct http_job *job = arg;
+    struct request *request = &job->request;
+    struct err err = { 0 };
+    struct write *write;
+    int code = 0;
+
+    if (http_exchange_cancelled(job->exchange)) {
+        err_set(&err, ERR_CANCELLED, "the client is gone");
+        send_error(job, &err);
+        return;
+    }
+    write = request->info.is_resource ? request_write(request, &err, &code) : NULL;
+    if (code < 0) {
+        send_error(job, &err);
+        return;
+    }
+    if (write) {
+        write_start(write, write_done, job);
+        return;
+    }
+    request_run(request);
+    answer(job);
+}
+
+static void handle(void *ctx, struct http_exchange *exchange)
+{
+    struct apiserver *server = ctx;
+    struct arena *arena = http_exchange_arena(exchange);
+    struct http_job *job = arena_new_of(arena, struct http_job);
+    struct err err = { 0 };
+
+    if (!job) {
+        http_reply(exchange, 503, "text/plain", STR("out of memory"));
+        return;
+    }
+    job->exchange = exchange;
+    request_init(&job->request, server, arena);
+    if (request_route(&job->request, http_exchange_request(exchange), &err) < 0) {
+        send_error(job, &err);
+        return;
+    }
+    if (request_is_quick(&job->request)) {
+        request_run(&job->request);
+        answer(job);
+        return;
+    }
+    if (executor_post(server->options.executor, run_job, job, &err) < 0)
+        send_error(job, &err);
+}
+
+struct http_handler apiserver_handler(struct apiserver *server)
+{
+    return (struct http_handler){ .ctx = server, .handle = handle };
+}

@@ -1,0 +1,275 @@
+/* list.c - lists by chunks.
+ *
+ * The first chunk reads the newest revision (or the one asked for) and fixes it; the later ones, and the later pages of a limited
+ * list, open a snapshot at that same revision. A page's continue token names the revision, the key to go on from and how many keys
+ * are left; it is checked like any input. */
+#include "apiserver/list.h"
+
+#include "apiserver/server.h"
+#include "codec/base64.h"
+#include "codec/json.h"
+
+#define CHUNK_ITEMS 512
+#define SCRATCH_LIMIT (64u << 20)
+
+int param_revision(struct request *request, revision_t *ret_revision, struct err *err)
+{
+    struct str text = request_param(request, "resourceVersion");
+    uint64_t revision = 0;
+
+    if (!str_empty(text) && !str_to_u64(text, &revision))
+        return fail_bad_request(request, err,
+                                "resourceVersion: Invalid value: \"" STR_FMT "\": must be a number", STR_ARG(text));
+    *ret_revision = revision;
+    return 0;
+}
+
+static int too_new(struct request *request, revision_t wanted, struct err *err)
+{
+    request->failure.cause_reason = STR("ResourceVersionTooLarge");
+    request->failure.cause_message = STR("Too large resource version");
+    request->failure.retry_after = 1;
+    return err_set(err, ERR_TIMEOUT, "Too large resource version: %llu, current: %llu", (unsigned long long)wanted,
+                   (unsigned long long)store_revision(request->server->options.store));
+}
+
+static int match_revision(struct listing *list, struct err *err)
+{
+    struct request *request = list->request;
+    struct str text = request_param(request, "resourceVersion");
+    struct str match = request_param(request, "resourceVersionMatch");
+    revision_t revision;
+    int code;
+
+    if (!str_empty(match) && str_empty(text))
+        return fail_bad_request(request, err,
+                                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless "
+                                "resourceVersion is provided");
+    if (!str_empty(match) && !str_is(match, "Exact") && !str_is(match, "NotOlderThan"))
+        return fail_bad_request(request, err,
+                                "resourceVersionMatch: Unsupported value: \"" STR_FMT
+                                "\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
+                                STR_ARG(match));
+    if ((code = param_revision(request, &revision, err)) < 0)
+        return code;
+    if (str_is(match, "Exact") && revision == 0)
+        return fail_bad_request(request, err,
+                                "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for "
+                                "resourceVersion \"0\"");
+    if (revision > store_revision(request->server->options.store))
+        return too_new(request, revision, err);
+    list->exact = str_is(match, "Exact") ? revision : 0;
+    return 0;
+}
+
+static int expired(struct err *err)
+{
+    return err_set(err, ERR_EXPIRED,
+                   "The provided continue parameter is too old to display a consistent list result. You can start a "
+                   "new list without the continue parameter.");
+}
+
+static int read_token(struct listing *list, struct str token, struct err *err)
+{
+    struct request *request = list->request;
+    struct str text, start;
+    struct json *json;
+    int64_t revision, remaining;
+
+    if (token.len > 2 * STORE_KEY_MAX || !base64url_decode(request->arena, token, &text) ||
+        json_parse(request->arena, text, NULL, &json, NULL) < 0)
+        return fail_bad_request(request, err, "continue key is not valid: malformed token");
+    start = json_str(json_member(json, "start"));
+    revision = json_int(json_member(json, "rv"), 0);
+    remaining = json_int(json_member(json, "left"), -1);
+    if (revision <= 0 || str_empty(start) || list->prefix.len + start.len > STORE_KEY_MAX)
+        return fail_bad_request(request, err, "continue key is not valid: incorrect encoded start resourceVersion");
+    memcpy(list->start_buf, list->prefix.data, list->prefix.len);
+    memcpy(list->start_buf + list->prefix.len, start.data, start.len);
+    list->start = str_of(list->start_buf, list->prefix.len + start.len);
+    list->exact = (revision_t)revision;
+    if (remaining >= 0) {
+        list->remaining = (uint64_t)remaining;
+        list->counted = true;
+    }
+    return 0;
+}
+
+int list_open_with(struct request *request, const struct selection *selection, revision_t exact,
+                   struct listing **ret_list, struct err *err)
+{
+    struct listing *list = arena_new_of(request->arena, struct listing);
+
+    if (!list)
+        return err_set(err, ERR_NO_MEMORY, "list");
+    list->request = request;
+    list->selection = *selection;
+    list->exact = exact;
+    list->prefix = request_prefix(request, request->info.ns);
+    if (!list->prefix.data)
+        return err_set(err, ERR_NO_MEMORY, "list");
+    arena_init(&list->scratch, SCRATCH_LIMIT);
+    *ret_list = list;
+    return 0;
+}
+
+int list_open(struct request *request, struct listing **ret_list, struct err *err)
+{
+    struct str limit = request_param(request, "limit"), token = request_param(request, "continue");
+    struct selection selection;
+    struct listing *list;
+    int64_t count = 0;
+    int code;
+
+    if ((code = selection_parse(request, request_param(request, "labelSelector"),
+                                request_param(request, "fieldSelector"), &selection, err)) < 0 ||
+        (code = list_open_with(request, &selection, 0, &list, err)) < 0)
+        return code;
+    if (!str_empty(limit) && !str_to_i64(limit, &count))
+        return fail_bad_request(request, err, "limit: \"" STR_FMT "\" is not a number", STR_ARG(limit));
+    list->limit = count > 0 ? (uint64_t)count : 0;
+    if (!str_empty(token)) {
+        if (!str_empty(request_param(request, "resourceVersion")) &&
+            !str_is(request_param(request, "resourceVersion"), "0"))
+            return fail_bad_request(request, err,
+                                    "specifying resource version is not allowed when using continue");
+        code = read_token(list, token, err);
+    } else {
+        code = match_revision(list, err);
+    }
+    if (code < 0)
+        return code;
+    *ret_list = list;
+    return 0;
+}
+
+struct listing *list_close(struct listing *list)
+{
+    if (list)
+        arena_deinit(&list->scratch);
+    return NULL;
+}
+
+static int open_snapshot(struct listing *list, struct store_snapshot **ret_snapshot, struct err *err)
+{
+    struct store *store = list->request->server->options.store;
+    int code = store_snapshot_open(store, list->revision ? list->revision : list->exact, ret_snapshot, err);
+
+    if (code == -ERR_EXPIRED)
+        return list->exact && list->start.len && !list->revision
+                   ? expired(err)
+                   : err_set(err, ERR_EXPIRED, "The resourceVersion for the provided list is too old.");
+    if (code < 0)
+        return code;
+    list->revision = store_snapshot_revision(*ret_snapshot);
+    return 0;
+}
+
+/* Where to go on: the key itself. */
+static void note_start(struct listing *list, struct str key)
+{
+    memcpy(list->start_buf, key.data, key.len);
+    list->start = str_of(list->start_buf, key.len);
+}
+
+/* remainingItemCount: what this page leaves behind. */
+static int count_rest(struct listing *list, struct store_snapshot *snapshot, struct err *err)
+{
+    uint64_t total;
+    int code;
+
+    if (!list->limit || !selection_is_all(&list->selection))
+        return 0;
+    if (!list->counted) {
+        if ((code = store_count(snapshot, list->prefix, &total, err)) < 0)
+            return code;
+        list->remaining = total;
+        list->counted = true;
+    }
+    list->remaining = list->remaining > list->found ? list->remaining - list->found : 0;
+    return 0;
+}
+
+static int take_items(struct listing *list, struct store_snapshot *snapshot, const struct list_sink *sink,
+                      size_t max_bytes, struct err *err)
+{
+    AUTO(store_cursor) cursor = NULL;
+    size_t bytes = 0, items = 0;
+    struct store_item item;
+    int code;
+
+    if ((code = store_cursor_open(snapshot, list->prefix, list->start, &cursor, err)) < 0)
+        return code;
+    while ((code = store_cursor_next(cursor, &item, err)) > 0) {
+        if (bytes >= max_bytes || items >= CHUNK_ITEMS) {
+            note_start(list, item.key);
+            return 1;
+        }
+        if (list->limit && list->found == list->limit) {
+            note_start(list, item.key);
+            list->more = true;
+            return count_rest(list, snapshot, err);
+        }
+        if ((code = selection_matches(&list->selection, &list->scratch, item.value, err)) < 0)
+            return code;
+        /* Looking costs too: a selective list must not keep a snapshot open for long. */
+        bytes += code ? item.value.len : item.value.len / 16;
+        if (!code)
+            continue;
+        if ((code = sink->item(sink->ctx, item.key, item.value, err)) < 0)
+            return code;
+        list->found++;
+        items++;
+    }
+    return code;
+}
+
+int list_next(struct listing *list, const struct list_sink *sink, size_t max_bytes, struct err *err)
+{
+    AUTO(store_snapshot) snapshot = NULL;
+    int code, flushed;
+
+    if (list->ended)
+        return 0;
+    if ((code = open_snapshot(list, &snapshot, err)) < 0 ||
+        (code = take_items(list, snapshot, sink, max_bytes, err)) < 0)
+        return code;
+    list->ended = code == 0;
+    if (sink->flush && (flushed = sink->flush(sink->ctx, err)) < 0)
+        return flushed;
+    return code;
+}
+
+static void write_token(const struct listing *list, struct json_writer *w)
+{
+    AUTO_DEINIT(buf, token) = BUF_INIT;
+    AUTO_DEINIT(buf, encoded) = BUF_INIT;
+    struct json_writer t = json_writer(&token);
+
+    jw_begin_object(&t);
+    jw_field_int(&t, "rv", (int64_t)list->revision);
+    if (list->counted)
+        jw_field_int(&t, "left", (int64_t)list->remaining);
+    jw_field_str(&t, "start", str_skip(list->start, list->prefix.len));
+    jw_end_object(&t);
+    base64url_encode(&encoded, buf_str(&token));
+    if (!buf_ok(&token) || !buf_ok(&encoded))
+        w->buf->failed = true;
+    jw_field_str(w, "continue", buf_str(&encoded));
+}
+
+void list_write_meta(const struct listing *list, struct buf *buf)
+{
+    struct json_writer w = json_writer(buf);
+    char revision[24];
+
+    snprintf(revision, sizeof revision, "%llu", (unsigned long long)list->revision);
+    jw_begin_object(&w);
+    jw_field_str(&w, "resourceVersion", str_from(revision));
+    if (list->more) {
+        write_token(list, &w);
+        if (list->counted)
+            jw_field_int(&w, "remainingItemCount", (int64_t)list->remaining);
+    }
+    jw_end_object(&w);
+}

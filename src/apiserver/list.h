@@ -1,0 +1,39 @@
+/* list.h - the objects of a resource at one revision, chunk by chunk: between two chunks nothing is held but a key. */
+#pragma once
+
+#include "apiserver/request.h"
+#include "apiserver/selection.h"
+
+struct listing {
+    struct request *request;
+    struct selection selection;
+    struct str prefix;
+    revision_t revision;     /* of the whole list; 0: not begun */
+    revision_t exact;        /* asked for; 0: the newest */
+    struct str start;        /* next key to look at; empty: the first */
+    char start_buf[STORE_KEY_MAX + 1];
+    uint64_t limit, found;   /* limit 0: none */
+    uint64_t remaining;      /* with a limit and no selector: keys behind this page, when more */
+    bool counted, more, ended;
+    struct arena scratch;    /* of selection and rows */
+};
+
+/* One object; text is valid until flush. Negative stops. */
+struct list_sink {
+    void *ctx;
+    int (*item)(void *ctx, struct str key, struct str text, struct err *err);
+    int (*flush)(void *ctx, struct err *err); /* the chunk's texts are about to go; may be NULL */
+};
+
+/* Reads the query: selectors, limit, continue, resourceVersion and its match. In the request's arena; give back with list_close(). */
+int list_open(struct request *request, struct listing **ret_list, struct err *err);
+/* Without a query: for watches and collections. */
+int list_open_with(struct request *request, const struct selection *selection, revision_t exact,
+                   struct listing **ret_list, struct err *err);
+struct listing *list_close(struct listing *list);
+/* Up to about that many bytes of items. 1: there is more; 0: that was the end. */
+int list_next(struct listing *list, const struct list_sink *sink, size_t max_bytes, struct err *err);
+/* {"resourceVersion":"7","continue":"...","remainingItemCount":3} */
+void list_write_meta(const struct listing *list, struct buf *buf);
+/* ?resourceVersion= as a number; absent is 0. */
+int param_revision(struct request *request, revision_t *ret_revision, struct err *err);

@@ -1,0 +1,281 @@
+/* log.c - relaying container logs.
+ *
+ * The agent is called through http_client.h, whose callbacks come on its own thread; they append to a small queue under a
+ * lock, and the stream (stream.h) takes from it at the reader's pace. A full queue pauses the agent's answer until the stream has taken
+ * it. The reply begins when the agent's head has come, so that its errors become Status objects. */
+#include "apiserver/log.h"
+
+#include "apiserver/decode.h"
+#include "apiserver/server.h"
+#include "apiserver/stream.h"
+#include "apiserver/write.h"
+#include "api/resources.h"
+
+#define QUEUE_MAX (256u << 10)
+#define ERROR_MAX 4096
+#define CONNECT_TIMEOUT (10 * NSEC_PER_SEC)
+
+struct log_call {
+    struct request *request;
+    struct http_exchange *exchange;
+    struct str url;
+    struct http_call *call;
+    /* under lock */
+    struct mutex lock;
+    struct buf queue;
+    struct stream *stream;  /* once the reply has begun; one reference */
+    bool paused, ended, failed, answered;
+    int status;
+};
+
+/* -- where to -- */
+
+static bool add_names(const struct json *pod, const char *list, struct str want, struct buf *names, bool *found)
+{
+    const struct json *containers = json_get(json_member(pod, "spec"), str_from(list));
+    bool any = false;
+
+    for (uint32_t i = 0; json_is(containers, JSON_ARRAY) && i < containers->count; i++) {
+        struct str name = json_str(json_member(&containers->items[i], "name"));
+
+        *found = *found || str_eq(name, want);
+        buf_printf(names, "%s" STR_FMT, any ? " " : "", STR_ARG(name));
+        any = true;
+    }
+    return any;
+}
+
+/* The container asked for, or the only one there is. */
+static int choose_container(struct request *request, const struct json *pod, struct str *ret_container,
+                            struct err *err)
+{
+    struct str want = request_param(request, "container");
+    const struct json *containers = json_at(pod, "spec.containers");
+    AUTO_DEINIT(buf, names) = BUF_INIT;
+    AUTO_DEINIT(buf, init) = BUF_INIT;
+    struct str annotated = json_str(json_get(json_at(pod, "metadata.annotations"),
+                                             STR("kubectl.kubernetes.io/default-container")));
+    bool found = false, any_init;
+
+    if (str_empty(want) && !str_empty(annotated))
+        want = annotated;
+    if (str_empty(want) && json_is(containers, JSON_ARRAY) && containers->count == 1)
+        want = json_str(json_member(&containers->items[0], "name"));
+    add_names(pod, "containers", want, &names, &found);
+    any_init = add_names(pod, "initContainers", want, &init, &found);
+    if (found) {
+        *ret_container = want;
+        return 0;
+    }
+    if (!str_empty(want))
+        return fail_bad_request(request, err, "container " STR_FMT " is not valid for pod " STR_FMT, STR_ARG(want),
+                                STR_ARG(request->info.name));
+    return fail_bad_request(request, err,
+                            "a container name must be specified for pod " STR_FMT ", choose one of: [" STR_FMT
+                            "]%s" STR_FMT "%s",
+                            STR_ARG(request->info.name), STR_ARG(buf_str(&names)),
+                            any_init ? " or one of the init containers: [" : "", STR_ARG(buf_str(&init)),
+                            any_init ? "]" : "");
+}
+
+static int node_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
+                        struct err *err)
+{
+    struct write reader = { .request = request };
+    struct str key = arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_NODES.store_prefix),
+                                  STR_ARG(node_name));
+    const struct json *addresses;
+    struct json *node = NULL;
+    revision_t revision;
+    int code;
+
+    if ((code = write_read(&reader, key, &node, NULL, &revision, err)) < 0)
+        return code;
+    if (!node)
+        return err_set(err, ERR_NOT_FOUND, "nodes \"" STR_FMT "\" not found", STR_ARG(node_name));
+    addresses = json_at(node, "status.addresses");
+    *ret_port = json_int(json_at(node, "status.daemonEndpoints.kubeletEndpoint.Port"), 10250);
+    for (uint32_t i = 0; json_is(addresses, JSON_ARRAY) && i < addresses->count; i++) {
+        if (!str_is(json_str(json_member(&addresses->items[i], "type")), "InternalIP"))
+            continue;
+        *ret_host = json_str(json_member(&addresses->items[i], "address"));
+        if (!str_empty(*ret_host))
+            return 0;
+    }
+    return err_set(err, ERR_UNAVAILABLE, "node \"" STR_FMT "\" has no InternalIP address", STR_ARG(node_name));
+}
+
+static int make_url(struct request *request, struct str host, int64_t port, struct str container, struct str *ret_url,
+                    struct err *err)
+{
+    static const struct str skipped[] = { STR_INIT("container"), STR_INIT("pretty") };
+    AUTO_DEINIT(buf, url) = BUF_INIT;
+    bool v6 = str_chr(host, ':') >= 0;
+    char sep = '?';
+
+    buf_init(&url, 16384);
+    buf_printf(&url, "https://%s" STR_FMT "%s:%lld/containerLogs/" STR_FMT "/" STR_FMT "/" STR_FMT, v6 ? "[" : "",
+               STR_ARG(host), v6 ? "]" : "", (long long)port, STR_ARG(request->info.ns), STR_ARG(request->info.name),
+               STR_ARG(container));
+    for (size_t i = 0; i < request->params.count; i++) {
+        const struct http_param *param = &request->params.items[i];
+
+        if (str_eq(param->name, skipped[0]) || str_eq(param->name, skipped[1]))
+            continue;
+        buf_add_char(&url, sep);
+        http_escape(&url, param->name);
+        buf_add_char(&url, '=');
+        http_escape(&url, param->value);
+        sep = '&';
+    }
+    *ret_url = buf_ok(&url) ? arena_str(request->arena, buf_str(&url)) : STR_NULL;
+    return ret_url->data ? 0 : err_set(err, ERR_BAD_REQUEST, "the query of the request is too long");
+}
+
+int log_open(struct request *request, struct log_call **ret_log, struct err *err)
+{
+    struct write reader = { .request = request };
+    struct log_call *log = arena_new_of(request->arena, struct log_call);
+    struct str node, container = STR_NULL, host = STR_NULL;
+    struct json *pod = NULL;
+    revision_t revision;
+    int64_t port = 0;
+    int code;
+
+    if (!log)
+        return err_set(err, ERR_NO_MEMORY, "log");
+    code = write_read(&reader, request_key(request, request->info.ns, request->info.name), &pod, NULL, &revision, err);
+    if (code < 0)
+        return code;
+    if (!pod)
+        return fail_not_found(request, request->info.name, err);
+    if ((code = choose_container(request, pod, &container, err)) < 0)
+        return code;
+    node = json_str_at(pod, "spec.nodeName");
+    if (str_empty(node)) {
+        /* Not scheduled yet: no output, as Kubernetes answers. */
+        reply_text(request, 200, "text/plain", STR(""));
+        return 0;
+    }
+    if (!request->server->options.http_client)
+        return err_set(err, ERR_UNAVAILABLE, "this server does not reach the agents");
+    if ((code = node_address(request, node, &host, &port, err)) < 0 ||
+        (code = make_url(request, host, port, container, &log->url, err)) < 0)
+        return code;
+    log->request = request;
+    *ret_log = log;
+    return 0;
+}
+
+/* -- the agent's answer, on the client's thread -- */
+
+static void kick(struct log_call *log)
+{
+    if (log->stream)
+        stream_kick(log->stream);
+}
+
+static void on_head(void *ctx, const struct http_client_response *head)
+{
+    struct log_call *log = ctx;
+    LOCKED(&log->lock);
+
+    log->status = head->status;
+    kick(log);
+}
+
+static bool on_data(void *ctx, struct str bytes)
+{
+    struct log_call *log = ctx;
+    LOCKED(&log->lock);
+
+    if (log->status >= 400) {
+        buf_add_str(&log->queue, str_first(bytes, ERROR_MAX - MIN(log->queue.len, ERROR_MAX)));
+        return true;
+    }
+    if (log->queue.len >= QUEUE_MAX) {
+        log->paused = true;
+        return false;
+    }
+    buf_add_str(&log->queue, bytes);
+    kick(log);
+    return true;
+}
+
+static void on_done(void *ctx, int code, const struct err *err)
+{
+    struct log_call *log = ctx;
+    LOCKED(&log->lock);
+
+    log->ended = true;
+    log->failed = code < 0 || !buf_ok(&log->queue);
+    if (code < 0 && !log->status && err) {
+        buf_clear(&log->queue);
+        buf_add_cstr(&log->queue, err->message);
+    }
+    kick(log);
+}
+
+/* -- the relay, on the executor -- */
+
+static enum stream_step relay(void *ctx, struct stream *stream)
+{
+    struct log_call *log = ctx;
+    struct buf taken = BUF_INIT;
+    struct http_part part;
+    bool ended, failed, resume;
+
+    mutex_lock(&log->lock);
+    if (!log->stream)
+        log->stream = stream_ref(stream);
+    taken = log->queue;
+    log->queue = (struct buf)BUF_INIT;
+    ended = log->ended;
+    failed = log->failed || log->status >= 400;
+    resume = log->paused;
+    log->paused = false;
+    mutex_unlock(&log->lock);
+
+    if (failed && taken.len) {
+        /* The reply has begun as plain text; the agent's words are the best that can be said. */
+        buf_add_char(&taken, '\n');
+    }
+    part = (struct http_part){ buf_str(&taken), NULL };
+    if (part.bytes.len)
+        stream_write(stream, &part, 1);
+    buf_deinit(&taken);
+    if (resume)
+        http_call_resume(log->call);
+    if (ended)
+        return STREAM_END;
+    return STREAM_WAIT;
+}
+
+static void release(void *ctx)
+{
+    struct log_call *log = ctx;
+
+    log->call = http_call_free(log->call);
+    stream_unref(log->stream);
+    buf_deinit(&log->queue);
+    mutex_deinit(&log->lock);
+}
+
+int log_stream(struct request *request, struct http_exchange *exchange, struct err *err)
+{
+    static const struct stream_ops ops = { relay, release };
+    struct log_call *log = request->log;
+    struct http_client_request out = { .method = "GET", .url = log->url, .connect_timeout = CONNECT_TIMEOUT };
+    struct http_call_events events = { .ctx = log, .head = on_head, .data = on_data, .done = on_done };
+    int code;
+
+    out.max_body = SIZE_MAX;
+    mutex_init(&log->lock);
+    log->exchange = exchange;
+    code = http_call_start(request->server->options.http_client, &out, &events, &log->call, err);
+    if (code == 0)
+        code = stream_start(request->server, exchange, 200, "text/plain", &ops, log, err);
+    if (code < 0)
+        release(log);
+    return code;
+}

@@ -1,0 +1,144 @@
+/* negotiate.c - Accept and Content-Type. */
+#include "apiserver/negotiate.h"
+
+/* One element of an Accept list, its parameters apart. */
+struct accept_item {
+    struct str type;
+    struct str as, group, version, stream;
+    double q;
+};
+
+static struct str unquote(struct str s)
+{
+    return s.len >= 2 && s.data[0] == '"' && s.data[s.len - 1] == '"' ? str_chop(str_skip(s, 1), 1) : s;
+}
+
+static void parse_item(struct str text, struct accept_item *item)
+{
+    struct str part;
+
+    *item = (struct accept_item){ .q = 1 };
+    str_split(&text, ';', &part);
+    item->type = str_trim(part);
+    while (str_split(&text, ';', &part)) {
+        ssize_t eq = str_chr(part, '=');
+        struct str key = str_trim(eq < 0 ? part : str_first(part, (size_t)eq));
+        struct str value = eq < 0 ? STR("") : unquote(str_trim(str_skip(part, (size_t)eq + 1)));
+
+        if (str_eq_nocase(key, STR("q"))) {
+            if (!str_to_double(value, &item->q))
+                item->q = 0;
+        } else if (str_is(key, "as")) {
+            item->as = value;
+        } else if (str_is(key, "g")) {
+            item->group = value;
+        } else if (str_is(key, "v")) {
+            item->version = value;
+        } else if (str_is(key, "stream")) {
+            item->stream = value;
+        }
+    }
+}
+
+static bool accept_format(struct str type, enum media_format *ret_format)
+{
+    if (str_eq_nocase(type, STR("application/json")) || str_is(type, "*/*") || str_is(type, "application/*")) {
+        *ret_format = MEDIA_JSON;
+        return true;
+    }
+    if (str_eq_nocase(type, STR("application/yaml"))) {
+        *ret_format = MEDIA_YAML;
+        return true;
+    }
+    return false;
+}
+
+static bool accept_shape(const struct accept_item *item, struct media *media)
+{
+    media->shape = SHAPE_OBJECT;
+    media->version = STR_NULL;
+    if (!item->as.data)
+        return true;
+    if (item->group.data && !str_is(item->group, "meta.k8s.io"))
+        return false;
+    if (!str_is(item->version, "v1") && !str_is(item->version, "v1beta1"))
+        return false;
+    media->version = str_is(item->version, "v1") ? STR("v1") : STR("v1beta1");
+    if (str_is(item->as, "Table"))
+        media->shape = SHAPE_TABLE;
+    else if (str_is(item->as, "PartialObjectMetadata") || str_is(item->as, "PartialObjectMetadataList"))
+        media->shape = SHAPE_PARTIAL;
+    else
+        return false;
+    return true;
+}
+
+int negotiate_accept(struct str accept, struct media *ret_media, struct err *err)
+{
+    struct media media = { 0 }, best = { 0 };
+    double best_q = 0;
+    struct str rest = accept, part;
+
+    if (str_empty(str_trim(accept))) {
+        *ret_media = media;
+        return 0;
+    }
+    while (str_split(&rest, ',', &part)) {
+        struct accept_item item;
+
+        parse_item(part, &item);
+        if (item.q <= best_q || !accept_format(item.type, &media.format) || !accept_shape(&item, &media))
+            continue;
+        best = media;
+        best_q = item.q;
+    }
+    if (best_q <= 0)
+        return err_set(err, ERR_NOT_ACCEPTABLE,
+                       "only the following media types are accepted: application/json, application/yaml");
+    *ret_media = best;
+    return 0;
+}
+
+const char *media_content_type(const struct media *media)
+{
+    return media->format == MEDIA_YAML ? "application/yaml" : "application/json";
+}
+
+int negotiate_body(struct str content_type, bool patch, enum body_kind *ret_kind, struct err *err)
+{
+    static const struct {
+        struct str type;
+        enum body_kind kind;
+        bool patch;
+    } kinds[] = {
+        { STR_INIT("application/json"), BODY_JSON, false },
+        { STR_INIT("application/yaml"), BODY_YAML, false },
+        { STR_INIT("application/json-patch+json"), BODY_JSON_PATCH, true },
+        { STR_INIT("application/merge-patch+json"), BODY_MERGE_PATCH, true },
+        { STR_INIT("application/strategic-merge-patch+json"), BODY_STRATEGIC_PATCH, true },
+        { STR_INIT("application/apply-patch+yaml"), BODY_APPLY, true },
+    };
+    struct str rest = content_type, type = STR("");
+
+    if (content_type.data)
+        str_split(&rest, ';', &type);
+    type = str_trim(type);
+    if (str_empty(type) && !patch) {
+        *ret_kind = BODY_JSON;
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (kinds[i].patch != patch || !str_eq_nocase(type, kinds[i].type))
+            continue;
+        *ret_kind = kinds[i].kind;
+        return 0;
+    }
+    if (patch)
+        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "the body of the request was in an unknown format - accepted media types include: "
+                       "application/json-patch+json, application/merge-patch+json, "
+                       "application/strategic-merge-patch+json");
+    return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                   "the body of the request was in an unknown format - accepted media types include: "
+                   "application/json, application/yaml");
+}

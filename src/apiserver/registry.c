@@ -1,0 +1,43 @@
+/* registry.c - which rules belong to which resource. */
+#include "apiserver/registry.h"
+
+#include "apiserver/registry/rules.h"
+
+static const struct rules default_rules;
+
+static const struct rules *const all_rules[] = {
+    &pod_rules,
+    &service_rules,
+    &deployment_rules,
+    &replicaset_rules,
+    &statefulset_rules,
+    &daemonset_rules,
+    &replicationcontroller_rules,
+    &namespace_rules,
+    &node_rules,
+    &configmap_rules,
+    &secret_rules,
+    &serviceaccount_rules,
+    &job_rules,
+    &cronjob_rules,
+    &event_rules,
+    &endpoints_rules,
+    &endpointslice_rules,
+    &lease_rules,
+    &persistentvolume_rules,
+    &persistentvolumeclaim_rules,
+    &storageclass_rules,
+    &priorityclass_rules,
+    &clusterrole_rules,
+    &clusterrolebinding_rules,
+    &role_rules,
+    &rolebinding_rules,
+};
+
+const struct rules *registry_rules(const struct resource *resource)
+{
+    for (size_t i = 0; i < ARRAY_LEN(all_rules); i++)
+        if (all_rules[i]->resource == resource->storage)
+            return all_rules[i];
+    return &default_rules;
+}

@@ -1,0 +1,83 @@
+/* namespace.c - namespaces: held by spec.finalizers until the namespace controller has emptied them. */
+#include "apiserver/registry/rules.h"
+#include "api/resources.h"
+
+static int prepare_create(struct request *request, struct json *ns, struct err *err)
+{
+    struct arena *arena = request->arena;
+    struct json *spec = json_ensure(arena, ns, STR("spec"), JSON_OBJECT), *list, *name;
+
+    list = spec ? json_ensure(arena, spec, STR("finalizers"), JSON_ARRAY) : NULL;
+    name = json_new_str(arena, STR("kubernetes"));
+    if (!list || !name)
+        return out_of_memory(err);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (str_is(json_str(&list->items[i]), "kubernetes"))
+            return 0;
+    return json_append(arena, list, name) ? 0 : out_of_memory(err);
+}
+
+/* spec.finalizers change through /finalize only. */
+static int prepare_update(struct request *request, struct json *ns, const struct json *old, struct err *err)
+{
+    const struct json *finalizers = json_at(old, "spec.finalizers");
+    struct json *spec;
+
+    if (request->subresource && str_is(request->subresource->name, "finalize"))
+        return 0;
+    spec = json_ensure(request->arena, ns, STR("spec"), JSON_OBJECT);
+    if (!spec)
+        return out_of_memory(err);
+    json_remove(spec, STR("finalizers"));
+    if (finalizers && !json_set(request->arena, spec, STR("finalizers"), finalizers))
+        return out_of_memory(err);
+    return 0;
+}
+
+static int default_namespace(struct request *request, struct json *ns, struct err *err)
+{
+    struct arena *arena = request->arena;
+    struct json *meta = json_ensure(arena, ns, STR("metadata"), JSON_OBJECT), *labels, *status;
+    struct str name = json_str(json_member(meta, "name"));
+
+    labels = meta ? json_ensure(arena, meta, STR("labels"), JSON_OBJECT) : NULL;
+    status = json_ensure(arena, ns, STR("status"), JSON_OBJECT);
+    if (!labels || !status || !json_set_str(arena, labels, STR("kubernetes.io/metadata.name"), name) ||
+        !default_str(arena, status, "phase", "Active"))
+        return out_of_memory(err);
+    return 0;
+}
+
+static bool held(const struct json *ns)
+{
+    const struct json *finalizers = json_at(ns, "spec.finalizers");
+
+    return json_is(finalizers, JSON_ARRAY) && finalizers->count > 0;
+}
+
+static int deleting(struct request *request, struct json *ns, struct err *err)
+{
+    struct json *status = json_ensure(request->arena, ns, STR("status"), JSON_OBJECT);
+
+    return status && json_set_str(request->arena, status, STR("phase"), STR("Terminating")) ? 0 : out_of_memory(err);
+}
+
+static struct str field(struct arena *arena, const struct json *ns, struct str name)
+{
+    (void)arena;
+    return str_is(name, "status.phase") || str_is(name, "name")
+               ? field_at(ns, str_is(name, "name") ? STR("metadata.name") : name)
+               : STR_NULL;
+}
+
+const struct rules namespace_rules = {
+    .resource = &RESOURCE_NAMESPACES,
+    .name_form = NAME_LABEL,
+    .flags = RULE_NO_GENERATION | RULE_STATUS_LABELS,
+    .prepare_create = prepare_create,
+    .prepare_update = prepare_update,
+    .default_ = default_namespace,
+    .field = field,
+    .held = held,
+    .deleting = deleting,
+};

@@ -1,0 +1,242 @@
+/* pod.c - pods: the class they run in, what may change once they exist, and how they end. */
+#include "apiserver/registry/rules.h"
+#include "api/resources.h"
+
+#define TOLERATION_SECONDS 300
+
+static bool tolerates(const struct json *tolerations, const char *key)
+{
+    for (uint32_t i = 0; json_is(tolerations, JSON_ARRAY) && i < tolerations->count; i++) {
+        const struct json *toleration = &tolerations->items[i];
+        struct str effect = json_str(json_member(toleration, "effect"));
+        struct str own = json_str(json_member(toleration, "key"));
+
+        if ((str_empty(own) || str_is(own, key)) && (str_empty(effect) || str_is(effect, "NoExecute")))
+            return true;
+    }
+    return false;
+}
+
+/* Pods stay five minutes on a node that is not ready, unless they say otherwise. */
+static bool add_tolerations(struct arena *arena, struct json *spec)
+{
+    static const char *const keys[] = { "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable" };
+
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        struct json *list = json_ensure(arena, spec, STR("tolerations"), JSON_ARRAY), *toleration;
+
+        if (!list)
+            return false;
+        if (tolerates(list, keys[i]))
+            continue;
+        toleration = json_append(arena, list, &(struct json){ .kind = JSON_OBJECT });
+        if (!toleration || !json_set_str(arena, toleration, STR("effect"), STR("NoExecute")) ||
+            !json_set_str(arena, toleration, STR("key"), str_from(keys[i])) ||
+            !json_set_str(arena, toleration, STR("operator"), STR("Exists")) ||
+            !json_set_int(arena, toleration, STR("tolerationSeconds"), TOLERATION_SECONDS))
+            return false;
+    }
+    return true;
+}
+
+static int set_priority(struct request *request, struct json *spec, int64_t value, struct str policy, struct err *err)
+{
+    if (!json_set_int(request->arena, spec, STR("priority"), value) ||
+        (!json_member(spec, "preemptionPolicy") &&
+         !json_set_str(request->arena, spec, STR("preemptionPolicy"),
+                       str_empty(policy) ? STR("PreemptLowerPriority") : policy)))
+        return out_of_memory(err);
+    return 0;
+}
+
+static int resolve_priority(struct request *request, struct json *spec, struct err *err)
+{
+    struct write reader = { .request = request };
+    struct str name = json_str(json_member(spec, "priorityClassName")), key;
+    struct json *class = NULL;
+    revision_t revision;
+    int code;
+
+    if (str_empty(name))
+        return set_priority(request, spec, 0, STR(""), err);
+    key = arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_SCHEDULING_K8S_IO_PRIORITYCLASSES.store_prefix),
+                       STR_ARG(name));
+    if ((code = write_read(&reader, key, &class, NULL, &revision, err)) < 0)
+        return code;
+    if (class)
+        return set_priority(request, spec, json_int(json_member(class, "value"), 0),
+                            json_str(json_member(class, "preemptionPolicy")), err);
+    if (str_is(name, "system-node-critical"))
+        return set_priority(request, spec, 2000001000, STR(""), err);
+    if (str_is(name, "system-cluster-critical"))
+        return set_priority(request, spec, 2000000000, STR(""), err);
+    return fail_forbidden(request, request->info.name, err, "no PriorityClass with name " STR_FMT " was found",
+                          STR_ARG(name));
+}
+
+static int prepare_create(struct request *request, struct json *pod, struct err *err)
+{
+    struct arena *arena = request->arena;
+    struct json *spec = json_ensure(arena, pod, STR("spec"), JSON_OBJECT);
+
+    if (!spec || !default_str(arena, spec, "serviceAccountName",
+                              json_str(json_member(spec, "serviceAccount")).len ? "" : "default"))
+        return out_of_memory(err);
+    if (str_empty(json_str(json_member(spec, "serviceAccountName"))) &&
+        !json_set_str(arena, spec, STR("serviceAccountName"), json_str(json_member(spec, "serviceAccount"))))
+        return out_of_memory(err);
+    if (!add_tolerations(arena, spec) || !default_bool(arena, spec, "enableServiceLinks", true))
+        return out_of_memory(err);
+    return resolve_priority(request, spec, err);
+}
+
+static int prepare_update(struct request *request, struct json *pod, const struct json *old, struct err *err)
+{
+    struct json *spec = json_member(pod, "spec");
+    const struct json *old_spec = json_member(old, "spec");
+    static const char *const kept[] = { "priority", "preemptionPolicy", "enableServiceLinks", "serviceAccountName",
+                                        "serviceAccount", "nodeName" };
+
+    /* A manifest written before the defaults were there does not take them away. */
+    for (size_t i = 0; spec && i < ARRAY_LEN(kept); i++) {
+        const struct json *value = json_get(old_spec, str_from(kept[i]));
+
+        if (value && !json_get(spec, str_from(kept[i])) &&
+            !json_set(request->arena, spec, str_from(kept[i]), value))
+            return out_of_memory(err);
+    }
+    return 0;
+}
+
+static int default_pod(struct request *request, struct json *pod, struct err *err)
+{
+    struct arena *arena = request->arena;
+    struct json *spec = json_ensure(arena, pod, STR("spec"), JSON_OBJECT), *status;
+    int code;
+
+    if (!spec)
+        return out_of_memory(err);
+    if ((code = pod_spec_default(request, spec, err)) < 0)
+        return code;
+    status = json_ensure(arena, pod, STR("status"), JSON_OBJECT);
+    if (!status || !default_str(arena, status, "phase", "Pending"))
+        return out_of_memory(err);
+    if (!json_member(status, "qosClass") &&
+        !json_set_str(arena, status, STR("qosClass"), pod_qos_class(json_member(pod, "spec"))))
+        return out_of_memory(err);
+    return 0;
+}
+
+static void validate_create(struct request *request, const struct json *pod, struct causes *causes)
+{
+    (void)request;
+    pod_spec_validate(causes, STR("spec"), json_member(pod, "spec"));
+}
+
+/* The old spec with what may change taken from the new one: equal to the new one, or the update is refused. */
+static struct json *allowed_spec(struct arena *arena, const struct json *spec, const struct json *old)
+{
+    static const char *const lists[] = { "containers", "initContainers" };
+    static const char *const free_members[] = { "activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations",
+                                                "schedulingGates" };
+    struct json *allowed = json_copy(arena, old);
+
+    for (size_t l = 0; allowed && l < ARRAY_LEN(lists); l++) {
+        struct json *to = json_get(allowed, str_from(lists[l]));
+        const struct json *from = json_get(spec, str_from(lists[l]));
+
+        for (uint32_t i = 0; json_is(to, JSON_ARRAY) && json_is(from, JSON_ARRAY) && i < to->count && i < from->count; i++) {
+            struct str image = json_str(json_member(&from->items[i], "image"));
+
+            if (image.data && !json_set_str(arena, &to->items[i], STR("image"), image))
+                return NULL;
+        }
+    }
+    for (size_t i = 0; allowed && i < ARRAY_LEN(free_members); i++) {
+        const struct json *value = json_get(spec, str_from(free_members[i]));
+
+        if (!value)
+            json_remove(allowed, str_from(free_members[i]));
+        else if (!json_set(arena, allowed, str_from(free_members[i]), value))
+            return NULL;
+    }
+    return allowed;
+}
+
+static void check_tolerations(struct causes *causes, const struct json *spec, const struct json *old_spec)
+{
+    const struct json *now = json_member(spec, "tolerations"), *before = json_member(old_spec, "tolerations");
+
+    for (uint32_t i = 0; json_is(before, JSON_ARRAY) && i < before->count; i++) {
+        bool found = false;
+
+        for (uint32_t j = 0; json_is(now, JSON_ARRAY) && j < now->count && !found; j++)
+            found = str_eq(json_str(json_member(&now->items[j], "key")), json_str(json_member(&before->items[i], "key")));
+        if (!found) {
+            add_forbidden(causes, STR("spec.tolerations"),
+                          "existing toleration can not be modified except its tolerationSeconds");
+            return;
+        }
+    }
+}
+
+static void validate_update(struct request *request, const struct json *pod, const struct json *old,
+                            struct causes *causes)
+{
+    const struct json *spec = json_member(pod, "spec"), *old_spec = json_member(old, "spec");
+    struct json *allowed;
+
+    (void)request;
+    pod_spec_validate(causes, STR("spec"), spec);
+    if (json_equal(spec, old_spec))
+        return;
+    check_tolerations(causes, spec, old_spec);
+    allowed = allowed_spec(causes->arena, spec, old_spec);
+    if (!allowed || json_equal(allowed, spec))
+        return;
+    add_forbidden(causes, STR("spec"),
+                  "pod updates may not change fields other than `spec.containers[*].image`,"
+                  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
+                  "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
+                  "previously negative)");
+}
+
+static struct str field(struct arena *arena, const struct json *pod, struct str name)
+{
+    static const struct str plain[] = { STR_INIT("spec.nodeName"), STR_INIT("spec.restartPolicy"),
+                                        STR_INIT("spec.schedulerName"), STR_INIT("spec.serviceAccountName"),
+                                        STR_INIT("status.phase"), STR_INIT("status.podIP"),
+                                        STR_INIT("status.nominatedNodeName") };
+
+    (void)arena;
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (str_eq(name, plain[i]))
+            return field_at(pod, name);
+    if (str_is(name, "spec.hostNetwork"))
+        return field_bool_at(pod, "spec.hostNetwork");
+    return STR_NULL;
+}
+
+/* A pod that no node runs goes at once. */
+static int64_t grace(const struct json *pod, int64_t wanted)
+{
+    struct str phase = json_str_at(pod, "status.phase");
+
+    if (wanted < 0)
+        wanted = json_int(json_at(pod, "spec.terminationGracePeriodSeconds"), 30);
+    if (str_empty(json_str_at(pod, "spec.nodeName")) || str_is(phase, "Succeeded") || str_is(phase, "Failed"))
+        return 0;
+    return MAX(wanted, 0);
+}
+
+const struct rules pod_rules = {
+    .resource = &RESOURCE_PODS,
+    .flags = RULE_STATUS_LABELS,
+    .prepare_create = prepare_create,
+    .prepare_update = prepare_update,
+    .default_ = default_pod,
+    .validate_create = validate_create,
+    .validate_update = validate_update,
+    .field = field,
+    .grace = grace,
+};

@@ -1,0 +1,212 @@
+/* request.c - the first half of the pipeline: from the wire to "this user may do this to that resource". */
+#include "apiserver/request.h"
+
+#include "apiserver/server.h"
+
+void request_init(struct request *request, struct apiserver *server, struct arena *arena)
+{
+    *request = (struct request){ .server = server, .arena = arena };
+    causes_init(&request->failure.causes, arena);
+}
+
+void request_release(struct request *request)
+{
+    request->reply.blob = blob_unref(request->reply.blob);
+    request->snapshot = store_snapshot_close(request->snapshot);
+}
+
+struct str request_param(const struct request *request, const char *name)
+{
+    return http_param(&request->params, str_from(name));
+}
+
+struct str request_prefix(struct request *request, struct str ns)
+{
+    const struct resource *storage = request_storage(request);
+
+    if (!storage->namespaced || str_empty(ns))
+        return storage->store_prefix;
+    return arena_printf(request->arena, STR_FMT STR_FMT "/", STR_ARG(storage->store_prefix), STR_ARG(ns));
+}
+
+struct str request_key(struct request *request, struct str ns, struct str name)
+{
+    const struct resource *storage = request_storage(request);
+
+    if (!storage->namespaced)
+        return arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(storage->store_prefix), STR_ARG(name));
+    return arena_printf(request->arena, STR_FMT STR_FMT "/" STR_FMT, STR_ARG(storage->store_prefix), STR_ARG(ns),
+                        STR_ARG(name));
+}
+
+struct store_cause request_cause(const struct request *request)
+{
+    return (struct store_cause){
+        .actor = request->user.name,
+        .rule = request->rule.data ? request->rule : str_from(verb_name(request->info.verb)),
+        .trigger = request->trigger,
+    };
+}
+
+void request_warn(struct request *request, const char *fmt, ...)
+{
+    struct reply *reply = &request->reply;
+    va_list args;
+
+    if (request->local || reply->warning_count == REQUEST_WARNINGS_MAX)
+        return;
+    va_start(args, fmt);
+    reply->warnings[reply->warning_count] = arena_vprintf(request->arena, fmt, args);
+    va_end(args);
+    if (reply->warnings[reply->warning_count].data)
+        reply->warning_count++;
+}
+
+/* 401 before anything is told about what exists. */
+static int check_user(struct request *request, struct err *err)
+{
+    const struct route *route;
+
+    if (!request->user.anonymous)
+        return 0;
+    route = request->info.is_resource ? NULL : route_find(request->server, request->info.path);
+    if (route && route->anonymous)
+        return 0;
+    return err_set(err, ERR_UNAUTHORIZED, "Unauthorized");
+}
+
+static int forbidden(struct request *request, struct str reason, struct err *err)
+{
+    const struct request_info *info = &request->info;
+    struct str scope = STR("at the cluster scope"), what;
+
+    if (!info->is_resource)
+        return err_set(err, ERR_FORBIDDEN, "forbidden: User \"" STR_FMT "\" cannot %s path \"" STR_FMT "\"",
+                       STR_ARG(request->user.name), http_method_name(request->method), STR_ARG(info->path));
+    if (!str_empty(info->ns))
+        scope = arena_printf(request->arena, "in the namespace \"" STR_FMT "\"", STR_ARG(info->ns));
+    what = str_empty(info->subresource) ? info->plural
+                                        : arena_printf(request->arena, STR_FMT "/" STR_FMT, STR_ARG(info->plural),
+                                                       STR_ARG(info->subresource));
+    return fail_forbidden(request, info->name, err,
+                          "User \"" STR_FMT "\" cannot %s resource \"" STR_FMT "\" in API group \"" STR_FMT
+                          "\" " STR_FMT "%s" STR_FMT,
+                          STR_ARG(request->user.name), verb_name(info->verb), STR_ARG(what), STR_ARG(info->group),
+                          STR_ARG(scope), str_empty(reason) ? "" : ": ", STR_ARG(reason));
+}
+
+static int authorize(struct request *request, struct err *err)
+{
+    struct apiserver *server = request->server;
+
+    for (size_t i = 0; i < server->authorizers.count; i++) {
+        const struct authorizer *authorizer = &server->authorizers.items[i];
+        struct str reason = STR("");
+
+        switch (authorizer->decide(authorizer->ctx, request, &reason)) {
+        case AUTHZ_ALLOW:
+            return 0;
+        case AUTHZ_DENY:
+            return forbidden(request, reason, err);
+        default:
+            break;
+        }
+    }
+    return 0;
+}
+
+static bool is_heartbeat(const struct request_info *info)
+{
+    return str_is(info->group, "caravel.io") && str_is(info->version, "v1") && str_is(info->plural, "nodes") &&
+           str_is(info->subresource, "heartbeat");
+}
+
+static int unknown_resource(struct err *err)
+{
+    return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
+}
+
+/* The resource and subresource of the path; checks that the path has the right shape for it. */
+static int find_resource(struct request *request, struct err *err)
+{
+    struct request_info *info = &request->info;
+    const struct resource_entry *entry;
+
+    if (is_heartbeat(info))
+        return 0;
+    entry = apiserver_resource(request->server, info->group, info->version, info->plural);
+    if (!entry)
+        return unknown_resource(err);
+    request->resource = entry->resource;
+    request->rules = entry->rules;
+    if (!entry->resource->namespaced && !str_empty(info->ns))
+        return unknown_resource(err);
+    if (entry->resource->namespaced && str_empty(info->ns) && info->name.data)
+        return unknown_resource(err);
+    if (str_empty(info->subresource))
+        return 0;
+    request->subresource = resource_subresource(entry->resource, info->subresource);
+    return request->subresource ? 0 : unknown_resource(err);
+}
+
+static int check_verb(struct request *request, struct err *err)
+{
+    const struct request_info *info = &request->info;
+    uint32_t allowed;
+
+    if (!request->resource)
+        return 0;
+    allowed = request->subresource ? request->subresource->verbs : request->resource->verbs;
+    if (request->subresource && (allowed & VERB_CONNECT))
+        return 0;
+    if (!(allowed & info->verb))
+        return fail_method(request, err);
+    /* POST belongs to the collection and has a namespace; a name in it is only for subresources. */
+    if (info->verb == VERB_CREATE && !request->subresource &&
+        (info->name.data || (request->resource->namespaced && str_empty(info->ns))))
+        return fail_method(request, err);
+    if ((info->verb & (VERB_UPDATE | VERB_PATCH)) && str_empty(info->name))
+        return fail_method(request, err);
+    return 0;
+}
+
+int request_check(struct request *request, struct err *err)
+{
+    int code;
+
+    if ((code = check_user(request, err)) < 0 || (code = authorize(request, err)) < 0)
+        return code;
+    if (!request->info.is_resource || request->resource)
+        return request->resource ? check_verb(request, err) : 0;
+    if ((code = find_resource(request, err)) < 0)
+        return code;
+    return check_verb(request, err);
+}
+
+int request_route(struct request *request, const struct http_request *http, struct err *err)
+{
+    struct str pretty;
+    int code;
+
+    request->method = http->method;
+    request->body = http->body;
+    request->content_type = http_request_header(http, STR("content-type"));
+    request->accept = http_request_header(http, STR("accept"));
+    if ((code = authn_user(request->arena, http, &request->user, err)) < 0)
+        return code;
+    if (!http_params_parse(request->arena, http->query, &request->params))
+        return err_set(err, ERR_BAD_REQUEST, "the query of the request is malformed");
+    if ((code = path_parse(request->arena, http->method, http->path, &request->params, &request->info, err)) < 0)
+        return code;
+    if ((code = request_check(request, err)) < 0)
+        return code;
+    if (!request->info.is_resource)
+        return 0;
+    /* A log is plain text whatever is asked for. */
+    if (!(request->subresource && str_is(request->subresource->name, "log")) &&
+        (code = negotiate_accept(request->accept, &request->media, err)) < 0)
+        return code;
+    pretty = request_param(request, "pretty");
+    request->media.pretty = !str_empty(pretty) && param_bool(&request->params, STR("pretty"));
+    return 0;
+}

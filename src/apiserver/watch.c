@@ -1,0 +1,175 @@
+/* watch.c - what one watcher sees of the store's events. */
+#include "apiserver/watch.h"
+
+#include "apiserver/registry.h"
+#include "apiserver/server.h"
+
+#define SCRATCH_LIMIT (64u << 20)
+#define TIMEOUT_MIN 1800 /* seconds; as much again at random, so that watches do not end all at once */
+#define TIMEOUT_MAX (7 * 24 * 3600)
+
+int watch_open_with(struct request *request, const struct selection *selection, revision_t after,
+                    struct watch **ret_watch, struct err *err)
+{
+    struct watch *watch = arena_new_of(request->arena, struct watch);
+
+    if (!watch)
+        return err_set(err, ERR_NO_MEMORY, "watch");
+    *watch = (struct watch){ .request = request, .selection = *selection, .after = after };
+    watch->prefix = request_prefix(request, request->info.ns);
+    if (!watch->prefix.data)
+        return err_set(err, ERR_NO_MEMORY, "watch");
+    arena_init(&watch->scratch, SCRATCH_LIMIT);
+    *ret_watch = watch;
+    return 0;
+}
+
+static int read_start(struct watch *watch, struct err *err)
+{
+    struct request *request = watch->request;
+    bool wants_initial = param_bool(&request->params, STR("sendInitialEvents"));
+    bool says_initial = request_param(request, "sendInitialEvents").data != NULL;
+    struct str match = request_param(request, "resourceVersionMatch");
+    int code;
+
+    if ((code = param_revision(request, &watch->after, err)) < 0)
+        return code;
+    if (says_initial && !str_is(match, "NotOlderThan"))
+        return fail_bad_request(request, err,
+                                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
+                                "resourceVersionMatch to NotOlderThan");
+    if (!says_initial && !str_empty(match))
+        return fail_bad_request(request, err,
+                                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless "
+                                "sendInitialEvents is provided");
+    watch->bookmarks = param_bool(&request->params, STR("allowWatchBookmarks"));
+    watch->initial = says_initial ? wants_initial : watch->after == 0;
+    watch->initial_end = wants_initial && watch->bookmarks;
+    if (watch->after > store_revision(request->server->options.store)) {
+        request->failure.retry_after = 1;
+        return err_set(err, ERR_TIMEOUT, "Too large resource version: %llu, current: %llu",
+                       (unsigned long long)watch->after,
+                       (unsigned long long)store_revision(request->server->options.store));
+    }
+    if (!watch->initial && watch->after == 0)
+        watch->after = store_revision(request->server->options.store);
+    return 0;
+}
+
+int watch_open(struct request *request, struct watch **ret_watch, struct err *err)
+{
+    struct str timeout = request_param(request, "timeoutSeconds");
+    struct selection selection;
+    struct watch *watch;
+    int64_t seconds = 0;
+    int code;
+
+    if ((code = selection_parse(request, request_param(request, "labelSelector"),
+                                request_param(request, "fieldSelector"), &selection, err)) < 0 ||
+        (code = watch_open_with(request, &selection, 0, &watch, err)) < 0 || (code = read_start(watch, err)) < 0)
+        return code;
+    if (!str_empty(timeout) && !str_to_i64(timeout, &seconds))
+        return fail_bad_request(request, err, "timeoutSeconds: \"" STR_FMT "\" is not a number", STR_ARG(timeout));
+    if (seconds <= 0)
+        seconds = TIMEOUT_MIN + (int64_t)apiserver_random(request->server, TIMEOUT_MIN);
+    watch->timeout = MIN(seconds, TIMEOUT_MAX) * NSEC_PER_SEC;
+    if (!str_empty(request->info.name)) {
+        watch->key = request_key(request, request->info.ns, request->info.name);
+        if (!watch->key.data || watch->key.len > STORE_KEY_MAX)
+            return fail_not_found(request, request->info.name, err);
+    }
+    *ret_watch = watch;
+    return 0;
+}
+
+int watch_start(struct watch *watch, void (*ready)(void *arg), void *arg, struct err *err)
+{
+    int code = store_watch_open(watch->request->server->options.store, watch->prefix, watch->after, ready, arg,
+                                &watch->source, err);
+
+    if (code == -ERR_EXPIRED)
+        return err_set(err, ERR_EXPIRED, "too old resource version: %llu (%llu)", (unsigned long long)watch->after,
+                       (unsigned long long)store_compacted(watch->request->server->options.store) + 1);
+    return code;
+}
+
+struct watch *watch_close(struct watch *watch)
+{
+    if (!watch)
+        return NULL;
+    watch->source = store_watch_close(watch->source);
+    arena_deinit(&watch->scratch);
+    return NULL;
+}
+
+/* 1: this watcher sees it; 0: not; negative: an error. */
+static int translate(struct watch *watch, struct store_event *event, struct watched *watched, struct err *err)
+{
+    int now = 0, before = 0;
+
+    if (watch->key.data && !str_eq(watch->key, event->key))
+        return 0;
+    if (event->kind != STORE_DELETED &&
+        (now = selection_matches(&watch->selection, &watch->scratch, blob_str(event->value), err)) < 0)
+        return now;
+    if (event->kind != STORE_CREATED) {
+        struct blob *old = event->previous ? event->previous : event->value;
+
+        before = selection_matches(&watch->selection, &watch->scratch, blob_str(old), err);
+        if (before < 0)
+            return before;
+    }
+    if (!now && !before)
+        return 0;
+    watched->kind = now ? (before ? WATCH_MODIFIED : WATCH_ADDED) : WATCH_DELETED;
+    watched->left = !now && event->kind == STORE_MODIFIED;
+    return 1;
+}
+
+int watch_next(struct watch *watch, struct watched *ret_watched, struct err *err)
+{
+    for (;;) {
+        AUTO(store_event) event = NULL;
+        struct watched watched = { 0 };
+        int code = store_watch_next(watch->source, &event, err);
+
+        if (code <= 0)
+            return code;
+        if ((code = translate(watch, event, &watched, err)) < 0)
+            return code;
+        if (!code)
+            continue;
+        watched.event = TAKE(event);
+        *ret_watched = watched;
+        return 1;
+    }
+}
+
+int watch_text(struct watch *watch, const struct watched *watched, struct str *ret_text, struct blob **ret_blob,
+               struct err *err)
+{
+    struct store_event *event = watched->event;
+    char revision[24];
+    struct json *object, *meta;
+    struct str text;
+    int code;
+
+    if (!watched->left) {
+        *ret_text = blob_str(event->value);
+        *ret_blob = event->value;
+        return 0;
+    }
+    arena_reset(&watch->scratch);
+    if ((code = json_parse(&watch->scratch, blob_str(event->previous), NULL, &object, err)) < 0)
+        return code;
+    snprintf(revision, sizeof revision, "%llu", (unsigned long long)event->revision);
+    meta = json_member(object, "metadata");
+    if (!meta || !json_set_str(&watch->scratch, meta, STR("resourceVersion"), str_from(revision)))
+        return err_set(err, ERR_NO_MEMORY, "watch event");
+    text = json_text(&watch->scratch, object);
+    if (!text.data)
+        return err_set(err, ERR_NO_MEMORY, "watch event");
+    *ret_text = text;
+    *ret_blob = NULL;
+    return 0;
+}
