@@ -53,6 +53,7 @@ static void check_struct(const struct type *type, const struct json *json, const
                          struct causes *causes)
 {
     struct field_cursor cursor = field_cursor(type);
+    bool dynamic = type_is_dynamic(type);
 
     for (uint32_t i = 0; i < type->field_count; i++) {
         const struct field *field = &type->fields[i];
@@ -62,11 +63,16 @@ static void check_struct(const struct type *type, const struct json *json, const
     }
     for (uint32_t i = 0; i < json->count; i++) {
         const struct json_member *member = &json->members[i];
-        const struct field *field = field_cursor_find(&cursor, member->key);
-        struct path at = path_field(path, type, member->key);
+        const struct field *field;
+        struct path at;
 
-        if (field && !is_status(type, field))
-            check_value(field->type, field, type_is_dynamic(type), &member->value, &at, causes);
+        if (!dynamic && member->value.kind < JSON_STRING)
+            continue; /* nothing to be wrong in a number that the decoder took */
+        field = field_cursor_find(&cursor, member->key);
+        if (!field || is_status(type, field))
+            continue;
+        at = path_field(path, type, member->key);
+        check_value(field->type, field, dynamic, &member->value, &at, causes);
     }
 }
 

@@ -91,8 +91,11 @@ static int default_struct(struct defaulter *d, const struct type *type, struct j
     if (json->count > before && !members_sorted(json))
         members_sort(json);
     for (uint32_t i = 0; i < json->count; i++) {
-        const struct field *field = field_cursor_find(&cursor, json->members[i].key);
+        const struct field *field;
 
+        if (json->members[i].value.kind < JSON_ARRAY)
+            continue;
+        field = field_cursor_find(&cursor, json->members[i].key);
         r = field ? default_value(d, field->type, &json->members[i].value) : 0;
         if (r < 0)
             return r;

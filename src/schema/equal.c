@@ -55,13 +55,40 @@ static bool times_equal(const struct json *a, const struct json *b)
     return api_time_parse(json_str(a), &x) && api_time_parse(json_str(b), &y) && x == y;
 }
 
+static bool members_equal(const struct field *field, const struct json *a, const struct json *b)
+{
+    return !field || values_equal(field->type, field->flags, a, b); /* unknown ones do not count */
+}
+
+/* Both in order: one walk over the two. */
+static bool sorted_structs_equal(const struct type *type, const struct json *a, const struct json *b)
+{
+    struct field_cursor cursor = field_cursor(type);
+    uint32_t i = 0, j = 0;
+
+    while (i < a->count || j < b->count) {
+        const struct json_member *left = i < a->count ? &a->members[i] : NULL;
+        const struct json_member *right = j < b->count ? &b->members[j] : NULL;
+        int order = !left ? 1 : !right ? -1 : name_cmp(left->key, right->key);
+
+        if (!members_equal(field_cursor_find(&cursor, order > 0 ? right->key : left->key),
+                           order > 0 ? NULL : &left->value, order < 0 ? NULL : &right->value))
+            return false;
+        i += order <= 0;
+        j += order >= 0;
+    }
+    return true;
+}
+
 static bool structs_equal(const struct type *type, const struct json *a, const struct json *b)
 {
+    if (members_sorted(a) && members_sorted(b))
+        return sorted_structs_equal(type, a, b);
     for (uint32_t i = 0; i < type->field_count; i++) {
         const struct field *field = &type->fields[i];
         const struct json *left = json_get(a, field->name), *right = json_get(b, field->name);
 
-        if ((left || right) && !values_equal(field->type, field->flags, left, right))
+        if ((left || right) && !members_equal(field, left, right))
             return false;
     }
     return true;

@@ -5,14 +5,22 @@
 
 static int write_value(struct buf *buf, const struct type *type, uint32_t flags, const void *slot, struct err *err);
 
+/* Names of fields have nothing to escape. */
 static void write_key(struct buf *buf, struct str name, bool *comma)
 {
+    char *out = buf_reserve(buf, name.len + 4);
+
+    if (!out)
+        return;
     if (*comma)
-        buf_add_char(buf, ',');
+        *out++ = ',';
+    *out++ = '"';
+    memcpy(out, name.data, name.len);
+    out += name.len;
+    *out++ = '"';
+    *out++ = ':';
+    buf->len = (size_t)(out - buf->data);
     *comma = true;
-    buf_add_char(buf, '"'); /* names of fields have nothing to escape */
-    buf_add_str(buf, name);
-    buf_add(buf, "\":", 2);
 }
 
 static void write_identity(struct buf *buf, const struct type *type, const struct field *field)
@@ -120,8 +128,15 @@ static int write_number(struct buf *buf, const struct type *type, uint32_t flags
 {
     char number[SLOT_NUMBER_LEN];
     struct str text;
-    int r = slot_number(type, flags, slot, number, &text, err);
+    int64_t value = 0;
+    int r;
 
+    if (type->kind == TYPE_INT32 || type->kind == TYPE_INT64) {
+        slot_int(type, flags, slot, &value);
+        buf_add_i64(buf, value);
+        return 0;
+    }
+    r = slot_number(type, flags, slot, number, &text, err);
     if (r == 0)
         buf_add_str(buf, text);
     return r;
