@@ -47,7 +47,7 @@ static bool cut_value(struct arena *arena, struct str *s, struct str *ret)
     if (s->len && s->data[0] == '"')
         return cut_quoted(arena, s, ret);
     *ret = arena_str(arena, cut_token(s));
-    return ret->data;
+    return ret->len > 0;
 }
 
 bool challenge_parse(struct arena *arena, struct str header, struct challenge *challenge)

@@ -59,6 +59,8 @@ bool credential_key_matches(struct str key, struct str name)
     split_host(name, &host, &port, &path);
     if (!str_eq(key_port, port) || !str_has_prefix(path, key_path))
         return false;
+    if (str_eq(key_host, host)) /* an IPv6 address would be a bad glob */
+        return key_host.len > 0;
     while (str_split(&key_host, '.', &glob))
         if (!str_split(&host, '.', &label) || !label_matches(glob, label))
             return false;

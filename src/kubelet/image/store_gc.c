@@ -114,11 +114,10 @@ static uint64_t bytes_wanted(const struct image_gc *gc, const struct image_usage
     uint64_t high = (uint64_t)(gc->high_percent > 0 ? gc->high_percent : DEFAULT_HIGH);
     uint64_t low = (uint64_t)(gc->low_percent > 0 ? gc->low_percent : DEFAULT_LOW);
     uint64_t available = MIN(usage->available, usage->capacity);
-    uint64_t target;
 
-    if (usage->capacity == 0 || 100 - available / (usage->capacity / 100 + 1) < high)
+    if (usage->capacity == 0 || 100 - available * 100 / usage->capacity < high)
         return 0;
-    target = usage->capacity / 100 * (100 - MIN(low, 100));
+    uint64_t target = usage->capacity * (100 - MIN(low, 100)) / 100;
     return target > available ? target - available : 0;
 }
 

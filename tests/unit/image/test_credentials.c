@@ -107,7 +107,7 @@ static const struct {
     { "Bearer realm=\"open", false, true, false, NULL, NULL, NULL },
     { "Bearer realm=\"open\\", false, true, false, NULL, NULL, NULL },
     { "\"", false, false, false, NULL, NULL, NULL },
-    { "Bearer =", false, true, false, NULL, NULL, NULL },
+    { "Bearer =", false, false, false, NULL, NULL, NULL },
 };
 
 static void test_challenges(void **state)
