@@ -99,7 +99,8 @@ static void *alloc_slow(struct arena *arena, size_t size)
 {
     size_t last = arena->chunks ? arena->chunks->size : CHUNK_MIN / 2;
     bool alone = UNPOOLED || size > CHUNK_MAX / 4;
-    struct arena_chunk *chunk = add_chunk(arena, alone ? size : MIN(MAX(last * 2, CHUNK_MIN), CHUNK_MAX));
+    size_t shared = MAX(MIN(MAX(last * 2, CHUNK_MIN), CHUNK_MAX), size);
+    struct arena_chunk *chunk = add_chunk(arena, alone ? size : shared);
 
     if (!chunk)
         return NULL;
