@@ -1,5 +1,5 @@
-/* pod_network.h - how the pods of a node are wired: one bridge, a veth pair per pod, addresses from the node's range,
- * masquerading of what leaves, host ports.
+/* pod_network.h - how the pods of a node are wired: a veth pair per pod, addresses from the node's range, masquerading
+ * of what leaves, host ports. All traffic of a pod is routed by the node, none is bridged.
  *
  * All names on the host derive from the instance. Addresses are kept in files below state_dir (one file per address,
  * made with O_EXCL), so that a restart finds them and no address is given out twice, whatever moment a crash
@@ -15,12 +15,12 @@
 
 struct pod_network;
 
-#define POD_NETWORK_BRIDGE_MAX 15
+#define POD_NETWORK_INTERFACE_MAX 15
 
 struct pod_network_options {
     const char *instance;
     const char *state_dir; /* e.g. <data>/network */
-    const char *pod_cidr;  /* of this node, "10.42.0.0/24": the first address is the bridge's */
+    const char *pod_cidr;  /* of this node, "10.42.0.0/24": the first address is the node's */
     const char *cluster_cidr; /* traffic to it is not masqueraded; NULL: pod_cidr */
     unsigned mtu;          /* 0: that of the interface with the default route, or 1500 */
     bool no_masquerade;
@@ -40,14 +40,15 @@ struct pod_address {
     struct in_addr gateway;
 };
 
-/* Makes or repairs bridge and nft table. ERR_CONFLICT when the range overlaps an address the host has. Needs root. */
+/* Makes or repairs interface and nft table. ERR_CONFLICT when the range overlaps an address the host has. Needs root. */
 int pod_network_new(const struct pod_network_options *options, struct pod_network **ret_network, struct err *err);
 /* Leaves the host as it is: pods stay connected. */
 struct pod_network *pod_network_free(struct pod_network *network);
 DEFINE_AUTO(pod_network, pod_network_free)
 
 /* Gives the network namespace at that path eth0 with an address and a default route, and maps host ports. Again for the
- * same pod: repairs, the address stays. ERR_NO_SPACE when the range is used up, ERR_CONFLICT when a host port is taken by another pod. */
+ * same pod: repairs, the address stays. ERR_NO_SPACE when the range is used up, ERR_CONFLICT when a host port is taken
+ * by another pod. */
 int pod_network_attach(struct pod_network *network, struct str pod_uid, const char *netns,
                        const struct port_mapping *ports, size_t port_count, struct pod_address *ret_address,
                        struct err *err);
@@ -59,9 +60,11 @@ int pod_network_address(struct pod_network *network, struct str pod_uid, struct 
 /* The pods that hold addresses: to free those whose pod is gone. */
 int pod_network_list(struct pod_network *network, struct arena *arena, struct str **ret_pod_uids, size_t *ret_count,
                      struct err *err);
-/* The bridge's address: how pods reach the node. */
+/* The node's address among its pods: their gateway. It is on the interface with this name, "<instance>0". */
 struct in_addr pod_network_gateway(const struct pod_network *network);
-const char *pod_network_bridge(const struct pod_network *network);
+const char *pod_network_interface(const struct pod_network *network);
+/* The link group of the pods' outer ends: "iifgroup" and "oifgroup" in nft rules mean all pods of this instance. */
+unsigned pod_network_group(const struct pod_network *network);
 
-/* Removes bridge, links, nft table and state of the instance; goes on after a failure and reports the first. */
+/* Removes interface, links, nft table and state of the instance; goes on after a failure and reports the first. */
 int pod_network_purge(const struct pod_network_options *options, struct err *err);
