@@ -182,7 +182,7 @@ int container_create(struct runtime *runtime, const struct container_spec *spec,
     return 0;
 }
 
-static enum container_state state_of(struct runtime *runtime, struct container_entry *entry)
+static enum runtime_container_state state_of(struct runtime *runtime, struct container_entry *entry)
 {
     LOCKED(&runtime->lock);
     return entry->info.state;
@@ -313,9 +313,9 @@ int container_delete(struct runtime *runtime, struct str id, struct err *err)
 }
 
 static int copy_info(struct runtime *runtime, struct container_entry *entry, struct arena *arena,
-                     struct container *ret_container, struct err *err)
+                     struct runtime_container *ret_container, struct err *err)
 {
-    struct container copy;
+    struct runtime_container copy;
 
     mutex_lock(&runtime->lock);
     copy = entry->info;
@@ -336,7 +336,7 @@ static int copy_info(struct runtime *runtime, struct container_entry *entry, str
     return 0;
 }
 
-int container_get(struct runtime *runtime, struct str id, struct arena *arena, struct container *ret_container,
+int container_get(struct runtime *runtime, struct str id, struct arena *arena, struct runtime_container *ret_container,
                   struct err *err)
 {
     AUTO(container_entry) entry = NULL;
@@ -345,7 +345,7 @@ int container_get(struct runtime *runtime, struct str id, struct arena *arena, s
     return r < 0 ? r : copy_info(runtime, entry, arena, ret_container, err);
 }
 
-int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct container **ret_list,
+int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct runtime_container **ret_list,
                    size_t *ret_count, struct err *err)
 {
     struct container_entry **entries;
@@ -354,7 +354,7 @@ int container_list(struct runtime *runtime, struct str pod_uid, struct arena *ar
     int r = entry_snapshot(runtime, pod_uid, &entries, &count, err);
     if (r < 0)
         return r;
-    struct container *list = arena_array_of(arena, count + 1, struct container);
+    struct runtime_container *list = arena_array_of(arena, count + 1, struct runtime_container);
     if (!list)
         r = err_set(err, ERR_NO_MEMORY, "list of containers");
     for (size_t i = 0; r == 0 && i < count; i++)

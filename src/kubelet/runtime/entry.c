@@ -83,7 +83,7 @@ static int parse_labels(struct container_entry *entry, const struct json *labels
 
 static int parse_record(struct container_entry *entry, struct str text, struct err *err)
 {
-    struct container *info = &entry->info;
+    struct runtime_container *info = &entry->info;
     struct json *json;
 
     text = arena_str(&entry->arena, text); /* the strings point into it */

@@ -17,7 +17,7 @@
 #define EXIT_CODE_UNKNOWN 255
 
 struct ending {
-    enum container_state state;
+    enum runtime_container_state state;
     int exit_code;
     nsec_t finished_at;
     bool oom_killed;

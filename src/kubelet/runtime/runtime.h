@@ -101,18 +101,19 @@ struct container_spec {
     struct oci_spec oci;
 };
 
-enum container_state {
+enum runtime_container_state {
     CONTAINER_CREATED,
     CONTAINER_RUNNING,
     CONTAINER_EXITED,
     CONTAINER_UNKNOWN, /* its monitor is gone and nobody knows how it ended: treat as exited */
 };
 
-struct container {
+/* Not "struct container": that is the API's (api/core_v1.h), and the kubelet uses both. */
+struct runtime_container {
     struct str id; /* 64 hexadecimal digits */
     struct str pod_uid, name;
     uint32_t attempt;
-    enum container_state state;
+    enum runtime_container_state state;
     pid_t pid;         /* its first process while created or running, else 0 */
     int exit_code;     /* 128 + signal when killed by one */
     int signal;        /* 0: exited by itself */
@@ -135,10 +136,10 @@ int container_signal(struct runtime *runtime, struct str id, int signal, struct 
 int container_stop(struct runtime *runtime, struct str id, int signal, nsec_t grace, struct err *err);
 /* Kills it if it still runs, removes its cgroup, state and bundle. The log stays. Absent is fine. */
 int container_delete(struct runtime *runtime, struct str id, struct err *err);
-int container_get(struct runtime *runtime, struct str id, struct arena *arena, struct container *ret_container,
+int container_get(struct runtime *runtime, struct str id, struct arena *arena, struct runtime_container *ret_container,
                   struct err *err);
 /* All, or those of one pod (pod_uid set), the oldest first. */
-int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct container **ret_list,
+int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct runtime_container **ret_list,
                    size_t *ret_count, struct err *err);
 int container_update(struct runtime *runtime, struct str id, const struct oci_resources *resources, struct err *err);
 int container_usage(struct runtime *runtime, struct str id, struct cgroup_usage *ret_usage, struct err *err);

@@ -18,7 +18,7 @@
 struct container_entry {
     atomic_uint refs;
     struct arena arena; /* holds the strings */
-    struct container info;
+    struct runtime_container info;
     bool terminal, keep_stdin, stdin_once;
     bool failed_start;
     bool finished_seen;  /* exit was taken note of */
