@@ -450,7 +450,7 @@ struct client *informers_client(struct informers *informers)
 int informers_get(struct informers *informers, const struct resource *resource, struct str field_selector,
                   struct informer **ret_informer, struct err *err)
 {
-    struct informer *informer;
+    struct informer *informer = NULL;
 
     INVARIANT(!informers->started);
     for vec_each(&informers->items, it) {

@@ -1,0 +1,54 @@
+/* cli.h - the subcommands of `caravel`, and what they share. */
+#pragma once
+
+#include <argp.h>
+
+#include "base/err.h"
+
+struct command {
+    const char *name, *summary;
+    int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+};
+extern const struct command commands[];
+extern const size_t command_count;
+
+/* One file each. */
+int up_main(int argc, char **argv);
+int down_main(int argc, char **argv);
+int server_main(int argc, char **argv);
+int agent_main(int argc, char **argv);
+int image_main(int argc, char **argv);
+int version_main(int argc, char **argv);
+
+#define CARAVEL_VERSION "0.1.0"
+
+/* One line on stderr, "caravel: ..."; returns 1. */
+int cli_fail(const struct err *err);
+int cli_usage_error(const char *command, const char *fmt, ...) PRINTF(2, 3); /* returns 2 */
+
+/* Where an instance lives. Checked and filled by instance_resolve(). */
+struct instance {
+    char name[41];
+    char data_dir[256], run_dir[128];
+};
+/* name NULL: "caravel"; data_dir NULL: /var/lib/<name>. ERR_BAD_REQUEST for names that could not name links and folders. */
+int instance_resolve(const char *name, const char *data_dir, struct instance *ret_instance, struct err *err);
+/* Makes the data directory and marks it as this instance's; ERR_CONFLICT when it is another's. */
+int instance_claim(const struct instance *instance, struct err *err);
+/* <data_dir>/<name>, in a static-size buffer of the caller. */
+#define INSTANCE_PATH_MAX 512
+const char *instance_path(const struct instance *instance, const char *name, char out[INSTANCE_PATH_MAX]);
+
+/* "127.0.0.1:6443", ":6443", "0.0.0.0:6443". */
+struct listen_address {
+    char host[64];
+    int port;
+};
+int listen_parse(const char *text, struct listen_address *ret_address, struct err *err);
+
+/* Blocks SIGTERM and SIGINT in this thread and those it starts; then waits for one of them. */
+void signals_block(void);
+int signals_wait(void);
+
+/* Tells who started us that we serve: writes a line to that descriptor and closes it. -1: nobody asked. */
+void ready_notify(int fd, const char *line);

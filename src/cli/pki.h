@@ -1,0 +1,26 @@
+/* pki.h - the certificates of a one-machine cluster: one authority, kept; leaves, made anew at every start of `up`. */
+#pragma once
+
+#include "base/arena.h"
+#include "cli/cli.h"
+#include "net/tls.h"
+
+enum pki_leaf {
+    PKI_SERVER,         /* the API server's own */
+    PKI_ADMIN,          /* kubernetes-admin, system:masters */
+    PKI_SERVER_CLIENT,  /* the API server towards agents */
+    PKI_NODE,           /* the agent towards the API server: system:node:<name> */
+    PKI_NODE_SERVER,    /* the agent's own endpoint */
+    PKI_LEAVES,
+};
+
+struct pki_hosts {
+    const char *node_name, *node_ip, *listen_host;
+    const char *service_ip; /* of default/kubernetes; NULL: 10.96.0.1 */
+};
+
+/* Makes the authority if there is none, and all leaves; files in <data_dir>/pki, keys mode 0600. */
+int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, struct err *err);
+int pki_load_ca(struct arena *arena, const struct instance *instance, struct str *ret_pem, struct err *err);
+int pki_load(struct arena *arena, const struct instance *instance, enum pki_leaf leaf, struct tls_pair *ret_pair,
+             struct err *err);

@@ -1,0 +1,235 @@
+/* server.c - caravel server: store, API server, scheduler and controllers in one process. */
+#include <stdio.h>
+
+#include "apiserver/apiserver.h"
+#include "base/log.h"
+#include "cli/pki.h"
+#include "client/informer.h"
+#include "controllers/controllers.h"
+#include "scheduler/scheduler.h"
+
+#define EXECUTOR_THREADS 64
+
+struct arguments {
+    const char *instance, *data_dir, *listen, *advertise, *pod_cidr, *service_cidr;
+    int ready_fd, loops;
+    bool verbose;
+};
+
+/* In order of construction; torn down in the opposite one. */
+struct control_plane {
+    struct instance instance;
+    struct arena arena;
+    struct executor *executor;
+    struct store *store;
+    struct node_sessions *sessions;
+    struct http_client *agents;
+    struct apiserver *api;
+    struct client *system, *scheduler_client, *controllers_client;
+    struct informers *informers;
+    struct event_recorder *scheduler_events, *controllers_events;
+    struct scheduler *scheduler;
+    struct controllers *controllers;
+    struct tls_context *tls;
+    struct http_server *http;
+};
+
+static int open_store(struct control_plane *plane, struct err *err)
+{
+    char path[INSTANCE_PATH_MAX];
+    const struct store_options options = { .path = instance_path(&plane->instance, "store", path),
+                                           .clock = clock_real() };
+
+    return store_open(&options, &plane->store, err);
+}
+
+static int make_agents_client(struct control_plane *plane, struct err *err)
+{
+    struct http_client_options options = { 0 };
+    struct tls_pair pair;
+    int code = pki_load_ca(&plane->arena, &plane->instance, &options.ca_pem, err);
+
+    if (code == 0)
+        code = pki_load(&plane->arena, &plane->instance, PKI_SERVER_CLIENT, &pair, err);
+    if (code < 0)
+        return code;
+    options.cert_pem = pair.cert_pem;
+    options.key_pem = pair.key_pem;
+    return http_client_new(&options, &plane->agents, err);
+}
+
+static int make_api(struct control_plane *plane, const struct arguments *arguments, struct err *err)
+{
+    const struct apiserver_options options = {
+        .store = plane->store, .executor = plane->executor, .clock = clock_real(), .rng = rng_system(),
+        .http_client = plane->agents, .sessions = plane->sessions, .service_cidr = str_from(arguments->service_cidr),
+    };
+
+    return apiserver_new(&options, &plane->api, err);
+}
+
+static int serve(struct control_plane *plane, const struct listen_address *address, int loops, struct err *err)
+{
+    struct tls_server_config tls = { 0 };
+    struct tls_pair pair;
+    int code = pki_load_ca(&plane->arena, &plane->instance, &tls.client_ca_pem, err);
+
+    if (code == 0)
+        code = pki_load(&plane->arena, &plane->instance, PKI_SERVER, &pair, err);
+    if (code < 0)
+        return code;
+    tls.cert_pem = pair.cert_pem;
+    tls.key_pem = pair.key_pem;
+    if ((code = tls_server_new(&tls, &plane->tls, err)) < 0)
+        return code;
+    const struct http_server_options options = { .address = address->host, .port = address->port, .tls = plane->tls,
+                                                 .loops = loops, .handler = apiserver_handler(plane->api) };
+
+    return http_server_start(&options, &plane->http, err);
+}
+
+static int make_components(struct control_plane *plane, const struct arguments *arguments, struct err *err)
+{
+    struct executor *executor = plane->executor;
+    int code = apiserver_local_client(plane->api, STR("system:caravel"), &plane->system, err);
+
+    if (code == 0)
+        code = apiserver_local_client(plane->api, STR("system:kube-scheduler"), &plane->scheduler_client, err);
+    if (code == 0)
+        code = apiserver_local_client(plane->api, STR("system:kube-controller-manager"), &plane->controllers_client, err);
+    if (code == 0)
+        code = informers_new(plane->system, executor, rng_system(), &plane->informers, err);
+    if (code == 0)
+        code = event_recorder_new(plane->scheduler_client, executor, rng_system(), STR("default-scheduler"), STR(""),
+                                  &plane->scheduler_events, err);
+    if (code == 0)
+        code = event_recorder_new(plane->controllers_client, executor, rng_system(), STR("controller-manager"), STR(""),
+                                  &plane->controllers_events, err);
+    if (code < 0)
+        return code;
+    const struct scheduler_options scheduler = { .informers = plane->informers, .client = plane->scheduler_client,
+                                                 .executor = executor, .rng = rng_system(),
+                                                 .events = plane->scheduler_events };
+    const struct controllers_options controllers = {
+        .informers = plane->informers, .client = plane->controllers_client, .executor = executor, .rng = rng_system(),
+        .events = plane->controllers_events, .sessions = plane->sessions, .cluster_cidr = str_from(arguments->pod_cidr),
+    };
+
+    code = scheduler_new(&scheduler, &plane->scheduler, err);
+    if (code == 0)
+        code = controllers_new(&controllers, &plane->controllers, err);
+    return code == 0 ? informers_start(plane->informers, err) : code;
+}
+
+static int start(struct control_plane *plane, const struct arguments *arguments, const struct listen_address *address,
+                 struct err *err)
+{
+    int code = executor_pool_new(clock_real(), "worker", EXECUTOR_THREADS, &plane->executor, err);
+
+    if (code == 0)
+        code = open_store(plane, err);
+    if (code == 0)
+        code = node_sessions_new(clock_real(), &plane->sessions, err);
+    if (code == 0)
+        code = make_agents_client(plane, err);
+    if (code == 0)
+        code = make_api(plane, arguments, err);
+    if (code == 0)
+        code = apiserver_bootstrap(plane->api, str_from(arguments->advertise), address->port, err);
+    if (code == 0)
+        code = serve(plane, address, arguments->loops, err);
+    return code == 0 ? make_components(plane, arguments, err) : code;
+}
+
+static void stop(struct control_plane *plane)
+{
+    http_server_stop(plane->http);
+    informers_free(plane->informers);
+    scheduler_free(plane->scheduler);
+    controllers_free(plane->controllers);
+    event_recorder_free(plane->scheduler_events);
+    event_recorder_free(plane->controllers_events);
+    client_free(plane->system);
+    client_free(plane->scheduler_client);
+    client_free(plane->controllers_client);
+    apiserver_free(plane->api);
+    http_client_free(plane->agents);
+    tls_context_free(plane->tls);
+    executor_free(plane->executor);
+    node_sessions_free(plane->sessions);
+    store_close(plane->store);
+    arena_deinit(&plane->arena);
+}
+
+enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS };
+
+static const struct argp_option options[] = {
+    { "instance", 'i', "NAME", 0, "name of this cluster on this machine (caravel)", 0 },
+    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 0 },
+    { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
+    { "advertise", OPT_ADVERTISE, "ADDR", 0, "the address that pods and nodes use for the API", 0 },
+    { "pod-cidr", OPT_POD_CIDR, "CIDR", 0, "range of pod addresses (10.42.0.0/16)", 0 },
+    { "service-cidr", OPT_SERVICE_CIDR, "CIDR", 0, "range of service addresses (10.96.0.0/12)", 0 },
+    { "loops", OPT_LOOPS, "N", 0, "network threads (one per processor, at most 4)", 0 },
+    { "verbose", 'v', NULL, 0, "log debug messages", 0 },
+    { "ready-fd", OPT_READY_FD, "FD", OPTION_HIDDEN, "write a line there when serving", 0 },
+    { 0 },
+};
+
+static error_t parse(int key, char *value, struct argp_state *state)
+{
+    struct arguments *arguments = state->input;
+
+    switch (key) {
+    case 'i': arguments->instance = value; return 0;
+    case 'd': arguments->data_dir = value; return 0;
+    case 'l': arguments->listen = value; return 0;
+    case 'v': arguments->verbose = true; return 0;
+    case OPT_ADVERTISE: arguments->advertise = value; return 0;
+    case OPT_POD_CIDR: arguments->pod_cidr = value; return 0;
+    case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
+    case OPT_READY_FD: arguments->ready_fd = (int)strtol(value, NULL, 10); return 0;
+    case OPT_LOOPS: arguments->loops = (int)strtol(value, NULL, 10); return 0;
+    case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp server_argp = {
+    options, parse, NULL,
+    "Runs the control plane: store, API server, scheduler and controllers.\v"
+    "Certificates are expected in DIR/pki, where `caravel up` makes them.", NULL, NULL, NULL,
+};
+
+int server_main(int argc, char **argv)
+{
+    struct arguments arguments = { .listen = "0.0.0.0:6443", .ready_fd = -1 };
+    struct control_plane plane = { 0 };
+    struct listen_address address;
+    struct err err = { 0 };
+
+    if (argp_parse(&server_argp, argc, argv, 0, NULL, &arguments) != 0)
+        return 2;
+    if (arguments.verbose)
+        log_set_level(LOG_DEBUG);
+    signals_block();
+    arena_init(&plane.arena, 0);
+    int code = instance_resolve(arguments.instance, arguments.data_dir, &plane.instance, &err);
+
+    if (code == 0)
+        code = listen_parse(arguments.listen, &address, &err);
+    if (code < 0) {
+        cli_fail(&err);
+        return 2;
+    }
+    code = instance_claim(&plane.instance, &err);
+    if (code == 0)
+        code = start(&plane, &arguments, &address, &err);
+    if (code == 0) {
+        ready_notify(arguments.ready_fd, "ready");
+        log_info("server", "serving the API on %s:%d", address.host, address.port);
+        log_info("server", "stopping: signal %d", signals_wait());
+    }
+    stop(&plane);
+    return code < 0 ? cli_fail(&err) : 0;
+}

@@ -1,0 +1,140 @@
+/* internal.h - the kubelet's inside, for the files of this folder only.
+ *
+ * A pod is worked on by one reconcile at a time (the queue sees to that), so a pod_state needs no lock of its own; the
+ * map of them does. What other threads tell a pod (an exit, a probe's result, a pulled image) they keep themselves and only queue
+ * its key. */
+#pragma once
+
+#include "api/core_v1.h"
+#include "base/map.h"
+#include "base/sync.h"
+#include "base/vec.h"
+#include "client/events.h"
+#include "client/informer.h"
+#include "client/workqueue.h"
+#include "kubelet/kubelet.h"
+
+struct prober;
+struct puller;
+struct log_server;
+struct node_reporter;
+
+struct kubelet {
+    struct kubelet_options options;
+    struct arena arena; /* of the options' copies */
+    struct informers *informers;
+    struct informer *pods;
+    struct workqueue *queue;
+    struct event_recorder *events;
+    struct pod_network *network;
+    struct prober *prober;
+    struct puller *puller;
+    struct log_server *logs;
+    struct node_reporter *reporter;
+    struct mutex lock;
+    struct map states; /* "ns/name" -> struct pod_state */
+    struct executor_timer *upkeep;
+    struct cond background_done;
+    int background;
+    unsigned upkeeps;
+    bool stopping;
+};
+
+/* What is remembered of one container of a pod between reconciles. All of it can be lost. */
+struct container_memory {
+    struct str name;          /* owned */
+    unsigned crashes;         /* in a row: gives the back-off */
+    nsec_t not_before;        /* clock_now(): no restart earlier */
+    const char *reason;       /* why it waits; static */
+    char message[512];
+    const char *kill_reason;  /* why we are stopping it; NULL: we are not */
+    nsec_t kill_at;           /* clock_now(): SIGKILL then */
+    char counted[CONTAINER_ID_LEN + 1]; /* the container whose crash was counted */
+    char hooked[CONTAINER_ID_LEN + 1];  /* the container whose postStart hook has run */
+};
+
+struct pod_state {
+    struct str key, uid; /* owned */
+    VEC(struct container_memory *) containers;
+    bool volumes_ready, network_ready;
+    nsec_t volumes_at;        /* clock_now() of the last refresh */
+    char ip[64];
+    bool stopping;            /* the grace period has begun */
+    nsec_t stop_at;           /* clock_now(): everything is killed then */
+    char *status;             /* as last written to the API */
+    char failure_reason[32], failure_message[256]; /* the pod as a whole has failed (DeadlineExceeded) */
+};
+
+struct pod_state *pod_state_new(struct str key, struct str uid);
+struct pod_state *pod_state_free(struct pod_state *state);
+DEFINE_AUTO(pod_state, pod_state_free)
+struct container_memory *pod_state_container(struct pod_state *state, struct str name); /* NULL without memory */
+
+/* One container of the spec, matched with what the runtime has. */
+struct container_slot {
+    const struct container *spec;
+    struct container_memory *memory;
+    bool init, sidecar; /* sidecar: an init container with restartPolicy Always */
+    const struct runtime_container *current, *previous;
+};
+
+/* One reconcile of one pod. */
+struct pod_sync {
+    struct kubelet *kubelet;
+    struct pod_state *state;
+    struct object *object;
+    const struct pod *pod;
+    struct arena *arena;
+    struct container_slot *slots; /* init containers first, in order */
+    size_t slot_count, init_count;
+    struct sandbox sandbox;
+    bool have_sandbox;
+    nsec_t now;                   /* clock_now() */
+    nsec_t wake_after;            /* 0: nothing to wait for */
+};
+
+void sync_wake_after(struct pod_sync *sync, nsec_t delay); /* the earliest wins */
+void sync_event(struct pod_sync *sync, const struct container *container, const char *type, const char *reason,
+                const char *fmt, ...) PRINTF(5, 6);
+
+/* pod_worker.c */
+int pod_reconcile(void *ctx, struct str key, struct arena *arena, struct err *err);
+void pod_wake(struct kubelet *kubelet, struct str key);
+int pod_find_slots(struct pod_sync *sync, struct err *err);
+bool slot_is_running(const struct container_slot *slot);
+bool slot_has_exited(const struct container_slot *slot);
+bool slot_will_restart(const struct pod_sync *sync, const struct container_slot *slot);
+bool slot_is_ready(const struct pod_sync *sync, const struct container_slot *slot, bool *ret_started);
+bool pod_is_finished(const struct pod_sync *sync); /* nothing runs and nothing will again */
+
+/* pod_setup.c: what a pod needs before its containers, and its removal */
+int pod_prepare(struct pod_sync *sync, struct err *err);
+int pod_remove(struct kubelet *kubelet, struct str uid, bool keep_logs, struct err *err);
+
+/* pod_status.c */
+int pod_report(struct pod_sync *sync, struct err *err);
+
+/* container_start.c: 0 started; 1 waits (the memory says why); negative: an error of ours */
+int container_launch(struct pod_sync *sync, struct container_slot *slot, struct err *err);
+
+/* container_stop.c */
+int containers_stop(struct pod_sync *sync, nsec_t until, const char *reason, struct err *err); /* 1: some still run */
+int container_halt(struct pod_sync *sync, struct container_slot *slot, nsec_t grace, const char *reason,
+                   struct err *err);
+
+/* paths.c: folders of a pod; all in the arena, data == NULL without memory */
+char *path_pod(struct arena *arena, const struct kubelet *kubelet, struct str uid);
+char *path_volume(struct arena *arena, const struct kubelet *kubelet, struct str uid, const char *plugin,
+                  struct str name);
+char *path_container(struct arena *arena, const struct kubelet *kubelet, struct str uid, struct str name,
+                     uint32_t attempt);
+char *path_log(struct arena *arena, const struct kubelet *kubelet, const struct object_meta *meta, struct str name,
+               uint32_t attempt);
+char *path_logs(struct arena *arena, const struct kubelet *kubelet, const struct object_meta *meta);
+int path_logs_remove(const struct kubelet *kubelet, struct str uid, struct err *err);
+
+/* kubelet.c: counts tasks that use the kubelet and must end before it is freed. */
+void kubelet_background(struct kubelet *kubelet, int change);
+
+/* log_server.c: the last lines of a log, for termination messages; at most 2 KiB and 80 lines. */
+struct str kubelet_log_tail(struct arena *arena, struct str log_path);
