@@ -2,8 +2,8 @@
  *
  * Escaped is what Go's encoding/json escapes with HTML escaping off: control characters, '"', '\', and U+2028/2029,
  * which old JavaScript takes for line ends. Bytes that are not UTF-8 become U+FFFD, so what is written is always valid
- * JSON, wherever a string came from. A string is first copied as if nothing in it were special, looking at each block on
- * the way; only if something was, it is done again in runs between such places. */
+ * JSON, wherever a string came from. A string is first copied as if nothing in it were special, looking at each block
+ * on the way; only if something was, it is done again in runs between such places. */
 #include "codec/json.h"
 #include "codec/json_scan.h"
 

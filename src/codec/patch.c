@@ -1,8 +1,9 @@
 /* patch.c - JSON Patch, operation by operation, and merge patch, recursively.
  *
  * Values are always copied out of the patch, as later operations may change what earlier ones put in place. Three
- * things a hostile patch could make grow are held down: nesting (every insertion is measured against JSON_MAX_DEPTH), memory
- * (the arena's limit), and time: elements shifted or measured are counted as work, which one patch has a budget of. */
+ * things a hostile patch could make grow are held down: nesting (every insertion is measured against JSON_MAX_DEPTH),
+ * memory (the arena's limit), and time: elements shifted or measured are counted as work, which one patch has a budget
+ * of. */
 #include "codec/patch.h"
 
 #include "codec/json_index.h"

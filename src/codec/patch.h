@@ -7,7 +7,7 @@
 #define JSON_PATCH_MAX_OPERATIONS 10000
 
 /* ERR_BAD_REQUEST for a malformed patch, ERR_INVALID when it does not apply ("test" failed, path absent), ERR_TOO_LARGE
- * when it takes more work than any sensible one or the result does not fit the arena's limit. *target may be replaced as
- * a whole. */
+ * when it takes more work than any sensible one or the result does not fit the arena's limit. *target may be replaced
+ * as a whole. */
 int json_patch_apply(struct arena *arena, struct json **target, const struct json *patch, struct err *err);
 int json_merge_patch(struct arena *arena, struct json **target, const struct json *patch, struct err *err);

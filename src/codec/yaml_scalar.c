@@ -212,28 +212,29 @@ enum yaml_type yaml_resolve(struct str text)
     return examine(text).type;
 }
 
-/* The shortest digits that read back as the same number, laid out as Go's encoding/json does: like 1e-07 without the
- * zero in the exponent, exponents below 1e-6 and from 1e21 on. Returns the length. */
+/* The shortest digits that read back as the same number, laid out as Go's encoding/json does: an exponent below 1e-6
+ * and from 1e21 on, in which no zero leads; zeros instead of further digits elsewhere. Returns the length. */
 static size_t format_float(double number, char out[64])
 {
-    int precision = 0;
     bool exponent = number != 0 && (fabs(number) < 1e-6 || fabs(number) >= 1e21);
-    char *e;
+    int precision = -1;
 
-    for (precision = 0; precision < 17; precision++) {
-        snprintf(out, 64, "%.*e", precision, number);
-        if (strtod(out, NULL) == number)
-            break;
+    do
+        snprintf(out, 64, "%.*e", ++precision, number);
+    while (precision < 17 && strtod(out, NULL) != number);
+    char *e = strchr(out, 'e'), *point = strchr(out, '.');
+    int power = (int)strtol(e + 1, NULL, 10);
+
+    if (exponent)
+        return (size_t)(e - out) + (size_t)snprintf(e, 8, "e%c%d", power < 0 ? '-' : '+', abs(power));
+    if (power <= precision)
+        return (size_t)snprintf(out, 64, "%.*f", precision - power, number);
+    if (point) {
+        memmove(point, point + 1, (size_t)(e - point));
+        e--;
     }
-    int power = (int)strtol(strchr(out, 'e') + 1, NULL, 10);
-
-    if (!exponent) {
-        int decimals = MAX(precision - power, 0);
-
-        return (size_t)snprintf(out, 64, "%.*f", decimals, number);
-    }
-    e = strchr(out, 'e');
-    return (size_t)(e - out) + (size_t)snprintf(e, 8, "e%c%d", power < 0 ? '-' : '+', abs(power));
+    memset(e, '0', (size_t)(power - precision));
+    return (size_t)(e - out) + (size_t)(power - precision);
 }
 
 static int scalar_number(struct arena *arena, const struct scalar *scalar, struct str text, struct json *ret_json,

@@ -1,6 +1,6 @@
 /* quantity.h - resource.Quantity: decimal numbers with SI, binary or exponent suffix. Exact in nanos, with any
- * count of digits; what is finer rounds up (away from zero). Magnitudes saturate at 10^29, those with a binary suffix at
- * 2^63 - 1. */
+ * count of digits; what is finer rounds up (away from zero). Magnitudes saturate at 10^29, those with a binary suffix
+ * at 2^63 - 1. */
 #pragma once
 
 #include "base/arena.h"

@@ -1,8 +1,8 @@
 /* selector_parse.c - the text of label and field selectors.
  *
  * Label selectors: tokens are the special symbols, the longest first, and whatever stands between them and blanks. "in"
- * and "notin" are operators only where an operator may stand. What is accepted, and the words of the errors, are those of
- * Kubernetes, as clients show them to people. Field selectors are simpler: terms between commas, the first = == or !=
+ * and "notin" are operators only where an operator may stand. What is accepted, and the words of the errors, are those
+ * of Kubernetes, as clients show them to people. Field selectors are simpler: terms between commas, the first = == or !=
  * in a term divides it, and a backslash takes \ , = literally in a value. */
 #include "schema/selector_impl.h"
 

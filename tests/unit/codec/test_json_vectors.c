@@ -424,7 +424,8 @@ static void test_accepted_round_trip(void **state)
 /* No prefix of a document is one, and none makes the parser read beyond it. */
 static void test_prefixes(void **state)
 {
-    struct str text = STR("{\"a\":[1,-2.5e+3,true,false,null,\"x\\u00e9\\ud83d\\ude39\xC3\xA9\",{}],\"b\":{\"c\":\"\"}}");
+    struct str text = STR("{\"a\":[1,-2.5e+3,true,false,null,\"x\\u00e9\\ud83d\\ude39\xC3\xA9\",{}],"
+                          "\"b\":{\"c\":\"\"}}");
 
     for (size_t len = 0; len < text.len; len++)
         assert_true(parse_exactly(str_first(text, len)) < 0);

@@ -63,8 +63,8 @@ static const struct patch_case patches[] = {
     { "add a dash key to an object", "{}", "[{'op':'add','path':'/-','value':3}]", "{'-':3}" },
     { "add without value", "{}", "[{'op':'add','path':'/a'}]", NULL, BAD },
     { "what was added can change", "{}",
-      "[{'op':'add','path':'/a','value':[1]},{'op':'add','path':'/a/-','value':2},{'op':'copy','from':'/a','path':'/b'},"
-      "{'op':'remove','path':'/b/0'}]",
+      "[{'op':'add','path':'/a','value':[1]},{'op':'add','path':'/a/-','value':2},"
+      "{'op':'copy','from':'/a','path':'/b'},{'op':'remove','path':'/b/0'}]",
       "{'a':[1,2],'b':[2]}" },
     /* remove */
     { "remove an absent member", "{'a':1}", "[{'op':'remove','path':'/b'}]", NULL, INVALID },
