@@ -213,8 +213,7 @@ static int delete_finish(struct write *write, struct err *err)
     struct request *request = write->request;
     AUTO_DEINIT(buf, buf) = BUF_INIT;
     const struct json *orphan = json_member(write->options, "orphanDependents");
-    bool waits = str_is(json_str(json_member(write->options, "propagationPolicy")), "Foreground") ||
-                 (json_is(orphan, JSON_BOOL) && !orphan->boolean);
+    bool waits = json_is(orphan, JSON_BOOL) && !orphan->boolean;
 
     if (!write->removed || request->resource->delete_returns_object) {
         reply_object(request, !write->removed && waits ? 202 : 200, TAKE(write->txn.result.values[write->main_op]));

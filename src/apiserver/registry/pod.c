@@ -105,7 +105,7 @@ static int prepare_update(struct request *request, struct json *pod, const struc
             !json_set(request->arena, spec, str_from(kept[i]), value))
             return out_of_memory(err);
     }
-    return 0;
+    return !spec || add_tolerations(request->arena, spec) ? 0 : out_of_memory(err);
 }
 
 static int default_pod(struct request *request, struct json *pod, struct err *err)
