@@ -32,7 +32,7 @@
 struct overlay {
     struct image_store *store;
     const char *dir;
-    bool read_only;
+    bool read_only, old_kernel;
     char lowers[IMAGE_LAYERS_MAX + 1][LAYER_NAME_LEN + 4]; /* "<name>/fs", top first */
     size_t lower_count;
     char upper[PATH_MAX], work[PATH_MAX], target[PATH_MAX], empty[PATH_MAX];
@@ -134,17 +134,15 @@ static int configure(int fs, const struct overlay *overlay)
     return (int)syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0);
 }
 
-/* 0, or an errno. */
 static int mount_one_by_one(const struct overlay *overlay)
 {
     AUTO_CLOSE int fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
 
     if (fs < 0 || configure(fs, overlay) < 0)
-        return errno;
+        return -1;
     AUTO_CLOSE int mounted = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, overlay->read_only ? MOUNT_ATTR_RDONLY : 0);
-    if (mounted < 0 || syscall(SYS_move_mount, mounted, "", AT_FDCWD, overlay->target, MOVE_MOUNT_F_EMPTY_PATH) < 0)
-        return errno;
-    return 0;
+    return mounted < 0 ? -1
+                       : (int)syscall(SYS_move_mount, mounted, "", AT_FDCWD, overlay->target, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
 /* -- one text, relative to layers/ -- */
@@ -218,9 +216,7 @@ static int explain(const struct overlay *overlay, int r, struct err *err)
 
 static int mount_overlay(const struct overlay *overlay, struct err *err)
 {
-    int error = mount_one_by_one(overlay);
-
-    if (error == 0)
+    if (!overlay->old_kernel && mount_one_by_one(overlay) == 0)
         return 0;
     int r = mount_at_once(overlay, true, err);
     if (r < 0) /* "volatile" came with Linux 5.10 */
@@ -265,6 +261,7 @@ int rootfs_mount(struct image_store *store, const struct image *image, const str
     overlay->store = store;
     overlay->dir = options->dir;
     overlay->read_only = options->read_only;
+    overlay->old_kernel = options->old_kernel;
     if ((r = store_lock(store, false, &lock, err)) < 0 || (r = list_lowers(overlay, image, err)) < 0)
         return err_wrap(err, r, "root file system");
     if ((r = make_folders(overlay, err)) == 0 && overlay->lower_count == 0)

@@ -10,6 +10,7 @@ struct rootfs_options {
     const char *dir; /* of the container; made when absent. Absolute, without ':', ',' or '\' */
     bool read_only;  /* nothing can be written, not even mount points made: for image volumes. For a container with
                       * readOnlyRootFilesystem leave it out and set root.readonly in the OCI configuration. */
+    bool old_kernel; /* for tests: mount as on kernels before 6.8 */
 };
 
 /* The mounted folder, "<dir>/rootfs". ERR_ALREADY_EXISTS when it is mounted already; ERR_NOT_FOUND when a layer is not
