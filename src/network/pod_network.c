@@ -1,12 +1,12 @@
 /* pod_network.c - the wiring of a node's pods.
  *
  * Every pod has a veth pair: eth0 with an address of its own (/32) inside, and outside an end to which the node routes
- * that address. There is no bridge: all that a pod sends, to its neighbour too, is routed by the node. So service addresses,
- * host ports and policies apply to traffic between neighbours just as to any other, answers pass the node's connection
- * tracking on their way back, and a pod can neither bypass that nor use an address that is not its own (rp_filter).
- * The node's own address among the pods, their gateway, is on an interface without a cable. Both ends know each
- * other's hardware address from the start, so nobody asks by ARP. The outer ends are in one link group,
- * by which nft rules know all pods of the instance.
+ * that address. Nothing is bridged: all that a pod sends, to its neighbour too, is routed by the node. So service
+ * addresses, host ports and policies apply to traffic between neighbours just as to any other, answers pass the node's
+ * connection tracking on their way back, and a pod can neither bypass that nor use an address that is not its own
+ * (rp_filter). The node's own address among the pods, their gateway, is on an interface without a cable. Both ends know
+ * each other's hardware address from the start, so nobody asks by ARP. The outer ends are in one link group, by which
+ * nft rules know all pods of the instance.
  *
  * Order when attaching: address file, links, host ports. When detaching: the reverse, the address last. So a crash
  * leaves at worst an address that is taken by a pod that has no link; pod_network_list() finds it. */

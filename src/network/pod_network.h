@@ -40,7 +40,7 @@ struct pod_address {
     struct in_addr gateway;
 };
 
-/* Makes or repairs interface and nft table. ERR_CONFLICT when the range overlaps an address the host has. Needs root. */
+/* Makes or repairs interface and nft table. ERR_CONFLICT when the range overlaps a network of the host. Needs root. */
 int pod_network_new(const struct pod_network_options *options, struct pod_network **ret_network, struct err *err);
 /* Leaves the host as it is: pods stay connected. */
 struct pod_network *pod_network_free(struct pod_network *network);

@@ -85,7 +85,8 @@ static void enable_controllers(const char *mount, const char *path)
         while (str_split(&rest, ' ', &one))
             if (str_is(one, wanted[i])) {
                 snprintf(line, sizeof line, "+%s", wanted[i]);
-                cgroup_write_file(mount, path, "cgroup.subtree_control", line); /* what is missing shows at the limits */
+                /* What cannot be passed on shows when limits are set. */
+                cgroup_write_file(mount, path, "cgroup.subtree_control", line);
             }
     }
 }

@@ -1,8 +1,9 @@
 /* exec.c - commands in running containers, and the containers' own streams.
  *
- * A command is run by crun exec, which takes user, environment, capabilities and cgroup from the container. Killing that
- * crun would leave the command behind in the container, so crun writes the command's pid to a file, and at a timeout
- * the command and its process group are killed instead; crun then ends by itself.
+ * A command is run by crun exec, which takes user, environment, capabilities and cgroup from the container. Killing
+ * that crun would leave the command behind in the container, so crun writes the command's pid to a file, and at a
+ * timeout the command and its process group are killed too. crun's own complaints go to a file of their own: what is on
+ * the streams is the command's.
  *
  * With a terminal, crun sends the pty's master end over a socket that we listen on for a moment. */
 #include "kubelet/runtime/runtime_internal.h"
@@ -18,12 +19,19 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define CONSOLE_TIMEOUT_MS 30000
-#define KILL_GRACE (10 * NSEC_PER_SEC)
+#include "base/file.h"
 
-/* The command line, in an arena. extra is one more option with its value, or NULL. */
-static int make_argv(struct runtime *runtime, struct str id, struct str_list args, const char *pid_file,
-                     const char *console, struct arena *arena, const char ***ret_argv, struct err *err)
+#define CONSOLE_TIMEOUT_MS 30000
+#define EXEC_PATH_MAX (RUN_DIR_MAX + 32)
+
+/* The files of one execution, all in the run folder. */
+struct exec_files {
+    char pid[EXEC_PATH_MAX], log[EXEC_PATH_MAX], console[EXEC_PATH_MAX];
+};
+
+/* The command line, in an arena. */
+static int make_argv(struct runtime *runtime, struct str id, struct str_list args, const struct exec_files *files,
+                     bool terminal, struct arena *arena, const char ***ret_argv, struct err *err)
 {
     const char **argv = arena_array_of(arena, args.count + 16, const char *);
     size_t n = 0;
@@ -35,13 +43,15 @@ static int make_argv(struct runtime *runtime, struct str id, struct str_list arg
     argv[n++] = runtime->crun;
     argv[n++] = "--root";
     argv[n++] = runtime->crun_root;
+    argv[n++] = "--log";
+    argv[n++] = files->log;
     argv[n++] = "exec";
     argv[n++] = "--pid-file";
-    argv[n++] = pid_file;
-    if (console) {
+    argv[n++] = files->pid;
+    if (terminal) {
         argv[n++] = "--tty";
         argv[n++] = "--console-socket";
-        argv[n++] = console;
+        argv[n++] = files->console;
     }
     argv[n++] = arena_cstr(arena, id);
     for (size_t i = 0; i < args.count; i++) {
@@ -55,9 +65,20 @@ static int make_argv(struct runtime *runtime, struct str id, struct str_list arg
     return 0;
 }
 
-static void make_run_path(struct runtime *runtime, const char *kind, char *out, size_t size)
+static void make_files(struct runtime *runtime, struct exec_files *files)
 {
-    snprintf(out, size, "%s/%s-%016llx", runtime->run_dir, kind, (unsigned long long)rng_u64(runtime->rng));
+    unsigned long long number = rng_u64(runtime->rng);
+
+    snprintf(files->pid, sizeof files->pid, "%s/exec-%016llx.pid", runtime->run_dir, number);
+    snprintf(files->log, sizeof files->log, "%s/exec-%016llx.log", runtime->run_dir, number);
+    snprintf(files->console, sizeof files->console, "%s/exec-%016llx.tty", runtime->run_dir, number);
+}
+
+static void remove_files(const struct exec_files *files)
+{
+    unlink(files->pid);
+    unlink(files->log);
+    unlink(files->console);
 }
 
 static int check_running(struct runtime *runtime, struct str id, struct err *err)
@@ -83,16 +104,14 @@ static void kill_command(const char *pid_file)
     kill((pid_t)pid, SIGKILL);
 }
 
-/* crun answers 1 with words of its own on stderr when it could not run the command. */
-static int run_error(const struct process_result *result, struct err *err)
+/* ERR_INVALID with crun's words when it could not run the command. */
+static int check_log(const struct exec_files *files, struct err *err)
 {
-    struct str text = buf_str(&result->err);
+    AUTO_DEINIT(buf, text) = BUF_INIT;
 
-    if (result->exit_code == 0 || result->out.len ||
-        (str_find(text, STR("crun: ")) < 0 && str_find(text, STR("exec failed")) < 0 &&
-         str_find(text, STR("executable file")) < 0))
+    if (file_read(files->log, 65536, &text, NULL) < 0 || text.len == 0)
         return 0;
-    struct str message = crun_message(text);
+    struct str message = crun_message(buf_str(&text));
     return err_set(err, ERR_INVALID, STR_FMT, STR_ARG(str_first(message, 900)));
 }
 
@@ -101,16 +120,16 @@ int container_exec(struct runtime *runtime, struct str id, const struct containe
 {
     AUTO_DEINIT(process_result, result) = { 0 };
     AUTO(arena) arena = arena_new(0);
+    struct exec_files files;
     const char **argv;
-    char pid_file[160];
 
     if (!arena)
         return err_set(err, ERR_NO_MEMORY, "command");
     int r = check_running(runtime, id, err);
     if (r < 0)
         return r;
-    make_run_path(runtime, "exec", pid_file, sizeof pid_file);
-    r = make_argv(runtime, id, exec->args, pid_file, NULL, arena, &argv, err);
+    make_files(runtime, &files);
+    r = make_argv(runtime, id, exec->args, &files, false, arena, &argv, err);
     if (r < 0)
         return r;
     r = process_run(&(struct process_options){ .argv = argv,
@@ -120,10 +139,10 @@ int container_exec(struct runtime *runtime, struct str id, const struct containe
                                                .mount_ns = runtime->mount_ns < 0 ? NULL : &runtime->mount_ns },
                     &result, err);
     if (r == 0 && result.timed_out)
-        kill_command(pid_file);
-    unlink(pid_file);
-    if (r == 0)
-        r = run_error(&result, err);
+        kill_command(files.pid);
+    else if (r == 0 && result.exit_code != 0)
+        r = check_log(&files, err);
+    remove_files(&files);
     if (r < 0)
         return r;
     *ret_result = result;
@@ -201,16 +220,15 @@ static int spawn_exec(struct runtime *runtime, const char *const *argv, int in, 
 }
 
 static int start_with_terminal(struct runtime *runtime, struct str id, const struct container_stream_options *options,
-                               struct arena *arena, struct container_stream *stream, struct err *err)
+                               const struct exec_files *files, struct arena *arena, struct container_stream *stream,
+                               struct err *err)
 {
     const char **argv;
-    char path[160];
 
-    make_run_path(runtime, "tty", path, sizeof path);
-    AUTO_CLOSE int listener = listen_console(path, err);
+    AUTO_CLOSE int listener = listen_console(files->console, err);
     if (listener < 0)
         return listener;
-    int r = make_argv(runtime, id, options->args, stream->pid_file, path, arena, &argv, err);
+    int r = make_argv(runtime, id, options->args, files, true, arena, &argv, err);
     if (r == 0)
         r = spawn_exec(runtime, argv, -1, -1, -1, &stream->pid, err);
     if (r == 0) {
@@ -224,17 +242,18 @@ static int start_with_terminal(struct runtime *runtime, struct str id, const str
             r = fd;
         }
     }
-    unlink(path);
+    unlink(files->console);
     return r;
 }
 
 static int start_with_pipes(struct runtime *runtime, struct str id, const struct container_stream_options *options,
-                            struct arena *arena, struct container_stream *stream, struct err *err)
+                            const struct exec_files *files, struct arena *arena, struct container_stream *stream,
+                            struct err *err)
 {
     int in[2] = { -1, -1 }, out[2] = { -1, -1 }, errors[2] = { -1, -1 };
     const char **argv;
 
-    int r = make_argv(runtime, id, options->args, stream->pid_file, NULL, arena, &argv, err);
+    int r = make_argv(runtime, id, options->args, files, false, arena, &argv, err);
     if (r == 0 && ((options->input && pipe2(in, O_CLOEXEC) < 0) || (options->output && pipe2(out, O_CLOEXEC) < 0) ||
                    (options->errors && pipe2(errors, O_CLOEXEC) < 0)))
         r = err_errno(err, errno, "making a pipe");
@@ -260,19 +279,24 @@ int container_exec_start(struct runtime *runtime, struct str id, const struct co
 {
     struct container_stream stream = { .in = -1, .out = -1, .err = -1, .terminal = options->terminal };
     AUTO(arena) arena = arena_new(0);
+    struct exec_files files;
 
     if (!arena)
         return err_set(err, ERR_NO_MEMORY, "command");
     int r = check_running(runtime, id, err);
     if (r < 0)
         return r;
-    make_run_path(runtime, "exec", stream.pid_file, sizeof stream.pid_file);
+    make_files(runtime, &files);
+    snprintf(stream.pid_file, sizeof stream.pid_file, "%s", files.pid);
+    snprintf(stream.log_file, sizeof stream.log_file, "%s", files.log);
     if (options->terminal)
-        r = start_with_terminal(runtime, id, options, arena, &stream, err);
+        r = start_with_terminal(runtime, id, options, &files, arena, &stream, err);
     else
-        r = start_with_pipes(runtime, id, options, arena, &stream, err);
+        r = start_with_pipes(runtime, id, options, &files, arena, &stream, err);
     if (r < 0) {
-        unlink(stream.pid_file);
+        if (check_log(&files, NULL) < 0)
+            r = check_log(&files, err);
+        remove_files(&files);
         return r;
     }
     *ret_stream = stream;
@@ -281,15 +305,22 @@ int container_exec_start(struct runtime *runtime, struct str id, const struct co
 
 int container_exec_wait(struct runtime *runtime, struct container_stream *stream, int *ret_exit_code, struct err *err)
 {
+    struct exec_files files = { 0 };
+
     if (stream->pid <= 0)
         return err_set(err, ERR_BAD_REQUEST, "the command has been waited for");
-    *ret_exit_code = process_wait(stream->pid);
+    int code = process_wait(stream->pid);
     stream->pid = 0;
     auto_close_fd(&stream->in);
     auto_close_fd(&stream->out);
     auto_close_fd(&stream->err);
-    unlink(stream->pid_file);
-    return 0;
+    snprintf(files.log, sizeof files.log, "%s", stream->log_file);
+    snprintf(files.pid, sizeof files.pid, "%s", stream->pid_file);
+    int r = code != 0 ? check_log(&files, err) : 0;
+    remove_files(&files);
+    if (r == 0)
+        *ret_exit_code = code;
+    return r;
 }
 
 void container_exec_kill(struct container_stream *stream)

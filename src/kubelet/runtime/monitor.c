@@ -1,9 +1,9 @@
 /* monitor.c - hears of the end of containers, without asking.
  *
  * conmon ends after its container: it has then written all that the container said to the log, and the exit code to
- * its exit file. So one descriptor per container is enough, conmon's pidfd in an epoll set; it also tells when conmon itself
- * was killed, in which case nobody is left who knows how the container ends: then what is left of it is killed, and it
- * counts as ended with code 255. */
+ * its exit file. So one descriptor per container is enough, conmon's pidfd in an epoll set; it also tells when conmon
+ * itself was killed, in which case nobody is left who knows how the container ends: then what is left of it is killed,
+ * and it counts as ended with code 255. */
 #include "kubelet/runtime/runtime_internal.h"
 
 #include <errno.h>

@@ -12,8 +12,8 @@ int namespace_cgroup_view(const struct cgroup_tree *tree, int *ret_fd, struct er
 /* Sees to it that mounts made below path later show in that namespace too; *ret_made: a mount was made for it. */
 int namespace_share_dir(const char *path, bool *ret_made, struct err *err);
 
-/* Makes the pod's namespaces and binds them to <dir>/{net,ipc,uts}; those that its spec leaves to the host are not made.
- * On failure nothing is left. */
+/* Makes the pod's namespaces and binds them to <dir>/{net,ipc,uts}; those that its spec leaves to the host are not
+ * made. On failure nothing is left. */
 int namespaces_create(const char *dir, const struct sandbox_spec *spec, struct err *err);
 /* Are all of them there? */
 bool namespaces_exist(const char *dir, const struct sandbox_spec *spec);

@@ -170,11 +170,11 @@ struct container_stream {
     int in, out, err; /* -1: none */
     bool terminal;
     pid_t pid;        /* of the crun that waits for the command */
-    char pid_file[192];
+    char pid_file[192], log_file[192];
 };
 int container_exec_start(struct runtime *runtime, struct str id, const struct container_stream_options *options,
                          struct container_stream *ret_stream, struct err *err);
-/* Blocks; the command's exit code. Closes what is open. */
+/* Blocks; the command's exit code. ERR_INVALID with crun's words when there was none to run. Closes what is open. */
 int container_exec_wait(struct runtime *runtime, struct container_stream *stream, int *ret_exit_code, struct err *err);
 /* Kills the command; wait must still be called. */
 void container_exec_kill(struct container_stream *stream);

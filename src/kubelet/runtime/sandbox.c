@@ -175,8 +175,8 @@ static int start_reaper(struct runtime *runtime, const struct sandbox_paths *pat
         r = cgroup_open_entry(&runtime->cgroups, cgroup, fds, ARRAY_LEN(fds), &count, err);
     if (r < 0)
         return r;
-    r = process_start(&(struct process_start){ .argv = (const char *const[]){ "/bin/sh", "-c",
-                                                                              "trap '' CHLD; exec sleep infinity", NULL },
+    static const char *const argv[] = { "/bin/sh", "-c", "trap '' CHLD; exec sleep infinity", NULL };
+    r = process_start(&(struct process_start){ .argv = argv,
                                                .env = (const char *const[]){ "PATH=/usr/bin:/bin", NULL },
                                                .cwd = "/",
                                                .in = -1,
