@@ -101,7 +101,7 @@ static void write_query_parameters(struct openapi *o, uint32_t set)
 /* --- operations --- */
 
 struct operation {
-    uint32_t verb;
+    uint32_t verb; /* the one in the table that brings it */
     struct str method, action, id; /* "get", "list", "listCoreV1NamespacedPod" begins with id */
     uint32_t parameters;
 };
@@ -118,8 +118,14 @@ static const struct operation item_operations[] = {
     { VERB_UPDATE, STR_INIT("put"), STR_INIT("put"), STR_INIT("replace"), PARAMETERS_WRITE },
     { VERB_PATCH, STR_INIT("patch"), STR_INIT("patch"), STR_INIT("patch"), PARAMETERS_PATCH },
     { VERB_DELETE, STR_INIT("delete"), STR_INIT("delete"), STR_INIT("delete"), PARAMETERS_DELETE },
-    { VERB_CONNECT, STR_INIT("get"), STR_INIT("connect"), STR_INIT("connectGet"), 0 },
-    { VERB_CONNECT, STR_INIT("post"), STR_INIT("connect"), STR_INIT("connectPost"), 0 },
+};
+/* Of subresources that are connected to. */
+static const struct operation connect_operations[] = {
+    { VERB_GET, STR_INIT("get"), STR_INIT("connect"), STR_INIT("connectGet"), 0 },
+    { VERB_CREATE, STR_INIT("post"), STR_INIT("connect"), STR_INIT("connectPost"), 0 },
+    { VERB_UPDATE, STR_INIT("put"), STR_INIT("connect"), STR_INIT("connectPut"), 0 },
+    { VERB_PATCH, STR_INIT("patch"), STR_INIT("connect"), STR_INIT("connectPatch"), 0 },
+    { VERB_DELETE, STR_INIT("delete"), STR_INIT("connect"), STR_INIT("connectDelete"), 0 },
 };
 
 /* One path and what its operations share. */
@@ -128,6 +134,11 @@ struct endpoint {
     const struct subresource *sub; /* NULL: the resource itself */
     bool all_namespaces;
 };
+
+static bool is_connected(const struct endpoint *at)
+{
+    return at->sub && at->sub->verbs & VERB_CONNECT;
+}
 
 static void add_capital(struct buf *buf, struct str word)
 {
@@ -224,7 +235,7 @@ static void write_body(struct openapi *o, const struct operation *operation, con
                                            "application/strategic-merge-patch+json", NULL };
     bool required = operation->verb & (VERB_CREATE | VERB_UPDATE | VERB_PATCH);
 
-    if (!required && !(operation->verb & (VERB_DELETE | VERB_DELETE_COLLECTION)))
+    if (is_connected(at) || (!required && !(operation->verb & (VERB_DELETE | VERB_DELETE_COLLECTION))))
         return;
     jw_key(&o->w, STR("requestBody"));
     jw_begin_object(&o->w);
@@ -252,15 +263,15 @@ static void write_responses(struct openapi *o, const struct operation *operation
 {
     static const char *const types[] = { "application/json", "application/yaml", NULL };
     static const char *const text[] = { "*/*", NULL };
-    bool streams = operation->verb == VERB_CONNECT || (at->sub && str_is(at->sub->name, "log"));
+    bool streams = is_connected(at) || (at->sub && str_is(at->sub->name, "log"));
     struct str schema = streams ? STR_NULL : use_answer(o, operation, at);
 
     jw_key(&o->w, STR("responses"));
     jw_begin_object(&o->w);
     write_response(o, "200", "OK", streams ? text : types, schema);
-    if (operation->verb & (VERB_CREATE | VERB_UPDATE | VERB_PATCH))
+    if (!streams && operation->verb & (VERB_CREATE | VERB_UPDATE | VERB_PATCH))
         write_response(o, "201", "Created", types, schema);
-    if (operation->verb & (VERB_CREATE | VERB_DELETE))
+    if (!streams && operation->verb & (VERB_CREATE | VERB_DELETE))
         write_response(o, "202", "Accepted", types, schema);
     write_response(o, "401", "Unauthorized", NULL, STR_NULL);
     jw_end_object(&o->w);
@@ -355,7 +366,10 @@ static void write_resource(struct openapi *o, const struct resource *resource)
     write_path(o, &at, true, item_verbs, item_operations, ARRAY_LEN(item_operations));
     for (size_t i = 0; i < resource->subresource_count; i++) {
         at.sub = &resource->subresources[i];
-        write_path(o, &at, true, at.sub->verbs, item_operations, ARRAY_LEN(item_operations));
+        if (is_connected(&at))
+            write_path(o, &at, true, at.sub->verbs, connect_operations, ARRAY_LEN(connect_operations));
+        else
+            write_path(o, &at, true, at.sub->verbs, item_operations, ARRAY_LEN(item_operations));
     }
     at = (struct endpoint){ .resource = resource, .all_namespaces = true };
     if (resource->namespaced)

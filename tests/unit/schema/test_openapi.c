@@ -10,12 +10,17 @@
 static struct json *document(struct arena *arena, struct str group, struct str version)
 {
     AUTO_DEINIT(buf, buf) = BUF_INIT;
+    struct json_duplicates duplicates = { 0 };
+    struct json_options options = { .duplicates = &duplicates };
     struct json *json = NULL;
     struct err err = { 0 };
 
     if (openapi_v3_write(&buf, group, version, api_resources, api_resource_count, &err) < 0 ||
-        json_parse(arena, arena_str(arena, buf_str(&buf)), NULL, &json, &err) < 0)
+        json_parse(arena, arena_str(arena, buf_str(&buf)), &options, &json, &err) < 0)
         fail_msg(STR_FMT "/" STR_FMT ": %s", STR_ARG(group), STR_ARG(version), err.message);
+    for (size_t i = 0; i < duplicates.count; i++)
+        fail_msg(STR_FMT "/" STR_FMT ": twice " STR_FMT, STR_ARG(group), STR_ARG(version),
+                 STR_ARG(duplicates.paths[i]));
     return json;
 }
 
