@@ -1,5 +1,6 @@
-/* bench_store.c - what the store does on this machine's disk, with objects of 2.5 KB: durable commits by 1 to 512 clients, reads,
- * lists, resumed watches, watch fan-out, compaction, opening. About 20 seconds; the folder is made in $TMPDIR or /var/tmp. */
+/* bench_store.c - what the store does on this machine's disk, with objects of 2.5 KB: durable commits by 1 to 512
+ * clients, reads, lists, resumed watches, watch fan-out, compaction, opening. About 20 seconds; the folder is made in
+ * $TMPDIR or /var/tmp. */
 #include <stdio.h>
 #include <unistd.h>
 
@@ -189,8 +190,8 @@ static void bench_get(struct bench *b)
         store_snapshot_open(b->store, 0, &snapshot, NULL);
         store_snapshot_close(snapshot);
     }
-    printf("%-43s %9.0f /s          %.2f us each\n", "snapshot opened and closed", (double)rounds / seconds_since(start),
-           seconds_since(start) * 1e6 / (double)rounds);
+    printf("%-43s %9.0f /s          %.2f us each\n", "snapshot opened and closed",
+           (double)rounds / seconds_since(start), seconds_since(start) * 1e6 / (double)rounds);
 }
 
 static void list_once(struct bench *b, revision_t revision, const char *what)

@@ -1,12 +1,12 @@
 /* compact.c - forgetting, in steps that are short enough to go between two commits.
  *
- * Every record names the one that it replaced. So to forget all states superseded at or before the floor, it is enough to go
- * once through the records up to the floor: the predecessor of each goes, and a deletion goes itself, with its key's entry in the
- * index when nothing came after it. `trimmed` remembers how far this has come; what was before it never has to be
- * looked at again, so a compaction costs what has been written since the last one, not what is stored.
+ * Every record names the one that it replaced. So to forget all states superseded at or before the floor, it is enough
+ * to go once through the records up to the floor: the predecessor of each goes, and a deletion goes itself, with its
+ * key's entry in the index when nothing came after it. `trimmed` remembers how far this has come; what was before it
+ * never has to be looked at again, so a compaction costs what has been written since the last one, not what is stored.
  *
- * The new floor is committed with the first step: from then on nobody may read below it. A process that dies half way goes on
- * where it was when the store is opened again. */
+ * The new floor is committed with the first step: from then on nobody may read below it. A process that dies half way
+ * goes on where it was when the store is opened again. */
 #include "store/store_private.h"
 
 #define STEP_RECORDS 1024

@@ -1,14 +1,16 @@
 /* group.c - writing: many transactions, one commit.
  *
  * All that has queued up while the last commit went to disk becomes the next one, in order. Each transaction sees
- * the ones before it in the group. First all its comparisons are made, then all its changes, so one that fails has touched nothing.
- * When the commit fails, or any change before it, the whole group is void: LMDB forgets it, and every transaction of it
- * gets the error, also those whose comparison failed, since they were compared with what never came to be.
+ * the ones before it in the group. First all its comparisons are made, then all its changes, so one that fails has
+ * touched nothing. When the commit fails, or any change before it, the whole group is void: LMDB forgets it, and every
+ * transaction of it gets the error, also those whose comparison failed, since they were compared with what never came
+ * to be.
  *
- * A value is spliced once, into a blob that goes into the log, to the caller and to all watchers. The state before comes from the
- * window when the last change of the key is still there, and from the map else.
+ * A value is spliced once, into a blob that goes into the log, to the caller and to all watchers. The state before
+ * comes from the window when the last change of the key is still there, and from the map else.
  *
- * A deletion of what is not there (STORE_ANY) changes nothing and has no event; the transaction still takes its revision. */
+ * A deletion of what is not there (STORE_ANY) changes nothing and has no event; the transaction still takes its
+ * revision. */
 #include <errno.h>
 
 #include "store/event.h"
@@ -118,9 +120,7 @@ static int change(struct store *store, const struct store_txn *txn, size_t i, re
     if ((rc = index_put(store->engine, group->txn, op->key, &now)))
         return rc;
     group->meta.live_keys += (uint64_t)entry->deleted - (uint64_t)record.deleted;
-    enum store_event_kind kind = record.deleted   ? STORE_DELETED
-                                 : entry->deleted ? STORE_CREATED
-                                                  : STORE_MODIFIED;
+    enum store_event_kind kind = record.deleted ? STORE_DELETED : entry->deleted ? STORE_CREATED : STORE_MODIFIED;
     position_t replaced = entry->deleted ? 0 : entry->position;
     struct blob *event_value = TAKE(value), *event_previous = TAKE(previous);
     return keep_event(group, event_new(kind, position, replaced, &record, event_value, event_previous), position);
@@ -186,8 +186,8 @@ static int run_all(struct store *store, struct store_txn *first)
 
 static void forget_events(struct group *group)
 {
-    for vec_each(&group->events, fresh)
-        store_event_unref(fresh->event);
+    for
+        vec_each(&group->events, fresh) store_event_unref(fresh->event);
     vec_clear(&group->events);
 }
 

@@ -1,9 +1,9 @@
 /* index.c - the key index, also for keys longer than LMDB allows.
  *
  * A key shorter than a segment (480 bytes) is a key of the tree `index`. Of a longer one the first segment is there
- * and points to a node; the rest is in the tree `deep` under the node's number and cut the same way. So an entry of exactly
- * one segment's length is always a pointer, any other a key's end, and walking the trees in order, descending at each
- * pointer, gives all keys in byte order. Names in Kubernetes can make keys of some 580 bytes; few ever do. */
+ * and points to a node; the rest is in the tree `deep` under the node's number and cut the same way. So an entry of
+ * exactly one segment's length is always a pointer, any other a key's end, and walking the trees in order, descending
+ * at each pointer, gives all keys in byte order. Names in Kubernetes can make keys of some 580 bytes; few ever do. */
 #include "store/index.h"
 
 #include <endian.h>
@@ -128,7 +128,8 @@ static int node_is_empty(struct engine *engine, MDB_txn *txn, uint64_t node, boo
     key = (MDB_val){ place.len, place.bytes };
     rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     if (rc == 0 || rc == MDB_NOTFOUND) {
-        *ret_empty = rc == MDB_NOTFOUND || key.mv_size < NODE_BYTES || memcmp(key.mv_data, place.bytes, NODE_BYTES) != 0;
+        *ret_empty =
+            rc == MDB_NOTFOUND || key.mv_size < NODE_BYTES || memcmp(key.mv_data, place.bytes, NODE_BYTES) != 0;
         rc = 0;
     }
     mdb_cursor_close(cursor);
@@ -262,8 +263,7 @@ static int settle(struct index_cursor *cursor, int rc, struct str part, struct c
     return 0;
 }
 
-int index_cursor_seek(struct index_cursor *cursor, struct str start, struct str *ret_key,
-                      struct index_entry *ret_entry)
+int index_cursor_seek(struct index_cursor *cursor, struct str start, struct str *ret_key, struct index_entry *ret_entry)
 {
     struct str part = STR_NULL;
     struct cell cell = { 0, 0 };

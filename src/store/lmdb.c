@@ -18,8 +18,8 @@
  * the next one starts from the last good root. Only when the root itself could not be written does LMDB refuse all
  * further work (MDB_PANIC); then the process has to be restarted, which is right: what the disk holds is unknown.
  *
- * To delete and to compact takes pages too, for copies of those that change. So the map is a little larger than asked for, and what
- * is beyond (the reserve) is not for puts: a full store can always be emptied. */
+ * To delete and to compact takes pages too, for copies of those that change. So the map is a little larger than asked
+ * for, and what is beyond (the reserve) is not for puts: a full store can always be emptied. */
 #include "store/engine.h"
 
 #include <errno.h>
@@ -192,6 +192,20 @@ static int open_format(struct engine *engine, struct err *err)
     return rc ? engine_fail(engine, rc, "opening", err) : 0;
 }
 
+/* The files' names, and the folder's own, must survive a power cut just as what is in them. A parent that we may not
+ * read is not ours to have made. */
+static int sync_folder(const char *path, struct err *err)
+{
+    AUTO_CLOSE int folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (folder < 0 || fsync(folder) < 0)
+        return err_errno(err, errno, "syncing the folder of the store %s", path);
+    AUTO_CLOSE int parent = openat(folder, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent >= 0 && fsync(parent) < 0)
+        return err_errno(err, errno, "syncing the folder above the store %s", path);
+    return 0;
+}
+
 int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err)
 {
     AUTO(engine) engine = calloc(1, sizeof *engine);
@@ -204,7 +218,8 @@ int engine_open(const char *path, size_t map_size, struct engine **ret_engine, s
     if (!engine->path)
         return err_set(err, ERR_NO_MEMORY, "opening the store %s", path);
     if ((code = file_make_dirs(path, 0700, err)) < 0 || (code = lock_folder(engine, err)) < 0 ||
-        (code = open_environment(engine, map_size, err)) < 0 || (code = open_format(engine, err)) < 0)
+        (code = open_environment(engine, map_size, err)) < 0 || (code = open_format(engine, err)) < 0 ||
+        (code = sync_folder(path, err)) < 0)
         return code;
     *ret_engine = TAKE(engine);
     return 0;

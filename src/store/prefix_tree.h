@@ -1,6 +1,7 @@
 /* prefix_tree.h - which watches want a key: a radix tree of their prefixes.
  *
- * Finding all prefixes of a key costs one walk down the key's bytes, however many other watches there are. Not thread-safe. */
+ * Finding all prefixes of a key costs one walk down the key's bytes, however many other watches there are. Not
+ * thread-safe. */
 #pragma once
 
 #include "base/list.h"

@@ -1,7 +1,8 @@
 /* record.c - encoding of a log record: a fixed head, then key, actor, rule and value.
  *
  * Integers have the byte order of the machine, as all of LMDB's own have: the file does not move between machines of
- * different byte order. The checksum (CRC-32) covers the position too, so that a record found in a wrong place shows. */
+ * different byte order. The checksum (CRC-32) covers the position too, so that a record found in a wrong place shows.
+ */
 #include "store/record.h"
 
 #include <zlib.h>

@@ -30,7 +30,7 @@ static inline position_t position_end(revision_t revision)
 
 struct record {
     bool deleted;
-    revision_t created;  /* when the object came to be; of a deletion: the deleted one */
+    revision_t created; /* when the object came to be; of a deletion: the deleted one */
     revision_t trigger;
     position_t previous; /* the change of this key before; 0: none */
     position_t jump;     /* one further back (version.h); 0: none */

@@ -1,8 +1,9 @@
 /* snapshot.c - reading: a snapshot is an LMDB read transaction from a pool, and the revision that it shows.
  *
- * A closed snapshot keeps its transaction and its slot in LMDB's reader table, only reset; opening it again is a renewal, which
- * takes no lock in LMDB and reads the root and the store's numbers. Older revisions are read from the same newest root: the index
- * leads to a key's newest record, and its links back to the one of the revision (version.c). */
+ * A closed snapshot keeps its transaction and its slot in LMDB's reader table, only reset; opening it again is a
+ * renewal, which takes no lock in LMDB and reads the root and the store's numbers. Older revisions are read from the
+ * same newest root: the index leads to a key's newest record, and its links back to the one of the revision
+ * (version.c). */
 #include "store/store_private.h"
 #include "store/version.h"
 
@@ -82,8 +83,7 @@ static int acquire(struct store *store, struct store_snapshot **ret_snapshot, st
     return 0;
 }
 
-int store_snapshot_open(struct store *store, revision_t revision, struct store_snapshot **ret_snapshot,
-                        struct err *err)
+int store_snapshot_open(struct store *store, revision_t revision, struct store_snapshot **ret_snapshot, struct err *err)
 {
     struct store_snapshot *snapshot = NULL;
     int code = acquire(store, &snapshot, err);
@@ -125,8 +125,8 @@ static int visible(struct store_snapshot *snapshot, const struct index_entry *en
 {
     if (entry->deleted && position_revision(entry->position) <= snapshot->revision)
         return MDB_NOTFOUND;
-    return version_at(snapshot->store->engine, snapshot->txn, snapshot->meta.floor, entry->position,
-                      snapshot->revision, ret_position, ret_record);
+    return version_at(snapshot->store->engine, snapshot->txn, snapshot->meta.floor, entry->position, snapshot->revision,
+                      ret_position, ret_record);
 }
 
 static struct store_item item_of(position_t position, const struct record *record)

@@ -1,12 +1,12 @@
 /* store.c - the store's interface, and its writer.
  *
- * One thread writes. Transactions wait in a queue; when the writer comes back from the disk it takes all that is there and commits it
- * as one group (group.c). There is no delay to wait for more: while one commit is being synced the next group
- * gathers by itself, so an idle store answers in the time of one sync and a busy one shares it among hundreds. Groups are cut
- * in number and bytes, so that one commit stays short.
+ * One thread writes. Transactions wait in a queue; when the writer comes back from the disk it takes all that is there
+ * and commits it as one group (group.c). There is no delay to wait for more: while one commit is being synced the next
+ * group gathers by itself, so an idle store answers in the time of one sync and a busy one shares it among hundreds.
+ * Groups are cut in number and bytes, so that one commit stays short.
  *
- * A blocking commit is an asynchronous one and a condition to wait for. In synchronous mode there is no thread: who adds a
- * transaction works off the queue, unless somebody already does.
+ * A blocking commit is an asynchronous one and a condition to wait for. In synchronous mode there is no thread: who
+ * adds a transaction works off the queue, unless somebody already does.
  *
  * Compaction is done by the writer too, one step (compact.c) after each group or when there is nothing else. */
 #include "store/store_private.h"

@@ -24,19 +24,19 @@ typedef uint64_t revision_t;
 #define STORE_CAUSE_MAX 1024            /* actor, rule: longer ones are cut */
 
 struct store_options {
-    const char *path;      /* directory, made if absent; locked against a second process */
+    const char *path; /* directory, made if absent; locked against a second process */
     struct clock *clock;
-    size_t map_size;       /* 0: default (256 GiB of address space, sparse) */
-    bool synchronous;      /* no writer thread: store_commit() works on the caller's thread, watches are notified there
-                              (simulations under a virtual executor) */
-    size_t event_window;   /* events kept in memory for watches; 0: default */
+    size_t map_size;     /* 0: default (256 GiB of address space, sparse) */
+    bool synchronous;    /* no writer thread: store_commit() works on the caller's thread, watches are notified there
+                            (simulations under a virtual executor) */
+    size_t event_window; /* events kept in memory for watches; 0: default */
 };
 
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err);
 struct store *store_close(struct store *store); /* all snapshots and watches must be closed */
 DEFINE_AUTO(store, store_close)
 
-revision_t store_revision(struct store *store);  /* newest committed */
+revision_t store_revision(struct store *store); /* newest committed */
 /* The oldest readable revision is this + 1; 0: all are. After store_compact(r) it is r - 1. */
 revision_t store_compacted(struct store *store);
 
@@ -62,9 +62,6 @@ struct store_op {
 };
 #define STORE_NO_SPLICE UINT32_MAX
 
-/* ERR_INVALID, before anything is compared: no operation or too many, a key of no or too many bytes, a key put or deleted twice in
- * one transaction, a splice behind the value's end. Deleting what is not there (STORE_ANY) changes nothing and makes no event;
- * the transaction takes its revision all the same, as does one that only checks. */
 struct store_cause {
     struct str actor;   /* user or component: "kubernetes-admin", "system:node:a" */
     struct str rule;    /* what it did: "kubectl create", "deployment-controller: scale up" */
@@ -73,20 +70,28 @@ struct store_cause {
 
 struct store_result {
     revision_t revision;
-    size_t failed_op;           /* ERR_CONFLICT: which comparison failed */
-    revision_t present;         /* ERR_CONFLICT: what was there (0: absent) */
-    struct blob **values;       /* optional, from the caller: ops_count places that receive the spliced value of each put or delete
-                                   (one reference each, the caller's), as handed to watchers; NULL for a check and for a
-                                   deletion of nothing */
+    size_t failed_op;     /* ERR_CONFLICT: which comparison failed */
+    revision_t present;   /* ERR_CONFLICT: what was there (0: absent) */
+    struct blob **values; /* optional, from the caller: ops_count places that receive the spliced value of each put or
+                             delete (one reference each, the caller's), as handed to watchers; NULL for a check and for
+                             a deletion of nothing */
 };
 
-/* Blocks until durable. ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_IO, ERR_NO_MEMORY: nothing was written. After
- * an error other than ERR_CONFLICT ret_result (NULL: not wanted) is as before. */
+/* Blocks until durable.
+ *
+ * ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_IO, ERR_NO_MEMORY: nothing was written.
+ * After an error other than ERR_CONFLICT ret_result (NULL: not wanted) is as before.
+ *
+ * ERR_INVALID, before anything is compared: no operation or too many, a key of no or too many bytes, a key put or
+ * deleted twice in one transaction, a splice behind the value's end. ERR_TOO_LARGE likewise: a value, a transaction.
+ *
+ * Deleting what is not there (STORE_ANY) changes nothing and makes no event; the transaction takes its revision all the
+ * same, as does one that only checks. */
 int store_commit(struct store *store, const struct store_op *ops, size_t ops_count, const struct store_cause *cause,
                  struct store_result *ret_result, struct err *err);
 
-/* The same without blocking: ops, their slices and the transaction itself must live until done is called, on the writer's
- * thread, where it must not block. code is 0 or negative; txn->err has the message. */
+/* The same without blocking: ops, their slices and the transaction itself must live until done is called, on the
+ * writer's thread, where it must not block. code is 0 or negative; txn->err has the message. */
 struct store_txn {
     const struct store_op *ops;
     size_t ops_count;
@@ -110,8 +115,8 @@ DEFINE_AUTO(store_snapshot, store_snapshot_close)
 revision_t store_snapshot_revision(const struct store_snapshot *snapshot);
 
 struct store_item {
-    struct str key, value;         /* slices of the map: valid until the snapshot is closed */
-    revision_t revision, created;  /* of the last change; of the creation */
+    struct str key, value;        /* slices of the map: valid until the snapshot is closed */
+    revision_t revision, created; /* of the last change; of the creation */
 };
 
 /* ERR_NOT_FOUND. */
@@ -150,10 +155,11 @@ struct store_event *store_event_unref(struct store_event *event);
 DEFINE_AUTO(store_event, store_event_unref)
 
 struct store_watch;
-/* Changes of keys with prefix after revision `after`: store_revision() or a snapshot's. Read with store_watch_next() until "none"; then wait for
- * ready(). ERR_INVALID: `after` is in the future. ready(arg) is called, once, whenever store_watch_next() went from "none" to
- * having something, on the writer's thread, where it must not block nor call the store. ERR_EXPIRED when compacted. A watcher that falls
- * behind the window in memory is served from disk: its backlog costs nothing. */
+/* Changes of keys with prefix after revision `after`: store_revision() or a snapshot's. Read with store_watch_next()
+ * until "none"; then wait for ready(). ERR_INVALID: `after` is in the future. ready(arg) is called, once, whenever
+ * store_watch_next() went from "none" to having something, on the writer's thread, where it must not block nor call the
+ * store. ERR_EXPIRED when compacted. A watcher that falls behind the window in memory is served from disk: its backlog
+ * costs nothing. */
 int store_watch_open(struct store *store, struct str prefix, revision_t after, void (*ready)(void *arg), void *arg,
                      struct store_watch **ret_watch, struct err *err);
 /* After it returns, ready is not running and never will be. */
@@ -167,8 +173,9 @@ revision_t store_watch_progress(struct store_watch *watch);
 
 /* -- upkeep -- */
 
-/* Forgets states superseded at or before revision, which stays readable itself; 0 < revision <= the newest, else ERR_INVALID. In small
- * steps between commits; blocks until it is done. Older than what is compacted already: nothing. */
+/* Forgets states superseded at or before revision, which stays readable itself; 0 < revision <= the newest, else
+ * ERR_INVALID. In small steps between commits; blocks until it is done. Older than what is compacted already: nothing.
+ */
 int store_compact(struct store *store, revision_t revision, struct err *err);
 struct store_stats {
     uint64_t keys, log_records, bytes_used, map_size;

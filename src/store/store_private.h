@@ -81,9 +81,9 @@ struct store {
     struct cond queue_filled, compact_over;
     struct store_txn *queue, **queue_end;
     bool writer_idle, stopping;
-    bool working;              /* synchronous: a thread is at it */
-    revision_t compact_floor;  /* wanted; at most `floor` when there is nothing to do */
-    uint64_t compact_runs;     /* ended, well or not */
-    struct err compact_err;    /* of the last */
+    bool working;             /* synchronous: a thread is at it */
+    revision_t compact_floor; /* wanted; at most `floor` when there is nothing to do */
+    uint64_t compact_runs;    /* ended, well or not */
+    struct err compact_err;   /* of the last */
     struct thread writer;
 };

@@ -1,12 +1,13 @@
 /* version.c - walking back through the records of one key in few steps.
  *
  * Every record names the one before it and one further back, chosen as in a skip list without chance ("jump pointers"):
- * when the two jumps before it were equally long, it jumps over both, else to its predecessor. From the n-th state any older
- * one is reached in O(log n) steps, for the price of two integers in a record and one more lookup when it is written.
+ * when the two jumps before it were equally long, it jumps over both, else to its predecessor. From the n-th state any
+ * older one is reached in O(log n) steps, for the price of two integers in a record and one more lookup when it is
+ * written.
  *
  * Compaction removes records, so links may lead nowhere. That is never met on the way: to find the state at a readable
- * revision R one only goes through records newer than R, and those are all there. The one exception is the last step, to a
- * deletion that compaction has removed: a missing record at or below the floor means "deleted". */
+ * revision R one only goes through records newer than R, and those are all there. The one exception is the last step,
+ * to a deletion that compaction has removed: a missing record at or below the floor means "deleted". */
 #include "store/version.h"
 
 int version_at(struct engine *engine, MDB_txn *txn, revision_t floor, position_t newest, revision_t at,
@@ -56,8 +57,8 @@ int version_link(struct engine *engine, MDB_txn *txn, position_t previous, const
         return 0;
     if (rc)
         return rc;
-    if (target.jump && previous_record->depth - previous_record->jump_depth ==
-                           previous_record->jump_depth - target.jump_depth) {
+    if (target.jump &&
+        previous_record->depth - previous_record->jump_depth == previous_record->jump_depth - target.jump_depth) {
         record->jump = target.jump;
         record->jump_depth = target.jump_depth;
     }

@@ -2,18 +2,18 @@
  *
  * A watch is a place in the log. It is in one of two states:
  *
- *   in step  It has been given everything up to now, but for the positions in its small queue. A commit finds the watches of a
- *            key through the tree of prefixes and adds the event's position there: eight bytes, and no reference, so a
- *            watch that nobody reads holds no event in memory.
- *   behind   It was opened at an older revision, or its queue ran over. Commits pass it by. It reads on from its place: from
- *            the window when that reaches back far enough, else from the log on disk. At the end of the window it is in
- *            step again.
+ *   in step  It has been given everything up to now, but for the positions in its small queue. A commit finds the
+ * watches of a key through the tree of prefixes and adds the event's position there: eight bytes, and no reference, so
+ * a watch that nobody reads holds no event in memory. behind   It was opened at an older revision, or its queue ran
+ * over. Commits pass it by. It reads on from its place: from the window when that reaches back far enough, else from
+ * the log on disk. At the end of the window it is in step again.
  *
  * So the memory of a watch is bounded however slowly it is read, and a slow one costs the writer nothing. When the log
  * before a watch's place has been compacted, it gets ERR_EXPIRED, and from then on nothing else.
  *
- * One lock covers the window and all watches: it is held for the length of a look-up, by the writer for a group's events. ready() is called under
- * it, so that store_watch_close(), which takes it, can promise that ready() is over. Reading the disk is done without it. */
+ * One lock covers the window and all watches: it is held for the length of a look-up, by the writer for a group's
+ * events. ready() is called under it, so that store_watch_close(), which takes it, can promise that ready() is over.
+ * Reading the disk is done without it. */
 #include <errno.h>
 
 #include "store/event.h"
@@ -123,7 +123,7 @@ void hub_publish(struct hub *hub, const struct fresh_event *events, size_t count
         size_t depth = 0;
 
         for (struct prefix_node *node = &hub->watches; node; node = prefix_tree_next(node, key, &depth))
-            list_each(&node->members, watch, struct store_watch, member)
+            list_each (&node->members, watch, struct store_watch, member)
                 watch_offer(watch, events[i].position);
         window_push(&hub->window, events[i].position, events[i].event); /* last: it may drop an event at once */
     }
@@ -326,8 +326,8 @@ static int read_log(struct store_snapshot *snapshot, struct str prefix, position
     return rc;
 }
 
-/* The next event at or behind `from` from disk. 1: *ret_event, the new place is its position; 0: none, the place is the end of
- * what is on disk. */
+/* The next event at or behind `from` from disk. 1: *ret_event, the new place is its position; 0: none, the place is the
+ * end of what is on disk. */
 static int next_on_disk(struct store_watch *watch, position_t from, position_t *ret_place,
                         struct store_event **ret_event, struct err *err)
 {

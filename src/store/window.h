@@ -1,7 +1,7 @@
 /* window.h - the newest events in memory: a ring, capped in number and bytes.
  *
- * Written by the store's writer, which may read without a lock; all others under the lock of watch.c, which the writer holds too
- * when it writes. window_recent() is the writer's alone. */
+ * Written by the store's writer, which may read without a lock; all others under the lock of watch.c, which the writer
+ * holds too when it writes. window_recent() is the writer's alone. */
 #pragma once
 
 #include "store/event.h"
@@ -16,7 +16,7 @@ struct window {
     struct window_slot *slots;
     size_t mask, first, count; /* slots: a power of two */
     size_t limit, bytes;
-    position_t base; /* every event behind this position is here */
+    position_t base;             /* every event behind this position is here */
     struct store_event **recent; /* by hash of the key: the last event of a key, perhaps */
 };
 

@@ -2,17 +2,17 @@
  *
  *   crash_store [rounds [seed]]      prints "N rounds, 0 lost"; the exit status says the same
  *
- * Each round a child opens the store and writes from several threads at once, with a compaction now and then. After each
- * commit has returned, and only then, it reports through a pipe what it wrote and the revision it got. At a random moment the
- * parent kills it (SIGKILL), reads what is left in the pipe, opens the store and checks:
+ * Each round a child opens the store and writes from several threads at once, with a compaction now and then. After
+ * each commit has returned, and only then, it reports through a pipe what it wrote and the revision it got. At a random
+ * moment the parent kills it (SIGKILL), reads what is left in the pipe, opens the store and checks:
  *
  *   - what was acknowledged is there: the pair's last acknowledged state, or a newer one;
  *   - a transaction is whole: the two keys of every pair agree in value and revision;
  *   - revisions did not go back, and those acknowledged were given once;
  *   - a watch from the compacted revision on sees each pair twice or not at all.
  *
- * kill -9 leaves the page cache to the kernel, so this shows that the order of writes is right, not that the disk keeps what
- * it was told to keep; for that the store relies on fdatasync. */
+ * kill -9 leaves the page cache to the kernel, so this shows that the order of writes is right, not that the disk keeps
+ * what it was told to keep; for that the store relies on fdatasync. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -153,8 +153,7 @@ static void read_reports(struct tester *t, int pipe, int64_t wanted, pid_t child
             die("reading reports", "cut short");
         t->reports++;
         t->newest = MAX(t->newest, report.revision);
-        t->acknowledged[report.writer][report.pair] =
-            MAX(t->acknowledged[report.writer][report.pair], report.number);
+        t->acknowledged[report.writer][report.pair] = MAX(t->acknowledged[report.writer][report.pair], report.number);
         if (--wanted == 0)
             kill(child, SIGKILL);
     }

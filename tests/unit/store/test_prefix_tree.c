@@ -14,7 +14,7 @@ static size_t count_matches(struct prefix_node *root, struct str key)
     size_t count = 0, depth = 0;
 
     for (struct prefix_node *node = root; node; node = prefix_tree_next(node, key, &depth))
-        list_each(&node->members, member, struct member, list) {
+        list_each (&node->members, member, struct member, list) {
             assert_true(str_has_prefix(key, member->prefix));
             count++;
         }

@@ -1,5 +1,6 @@
-/* Random histories against a plain model: a list of everything that happened. After every few steps the store is asked what it
- * shows, at random revisions and through watches opened at random revisions, and must say what the model says. */
+/* Random histories against a plain model: a list of everything that happened. After every few steps the store is asked
+ * what it shows, at random revisions and through watches opened at random revisions, and must say what the model says.
+ */
 #include "base/sync.h"
 #include "base/vec.h"
 #include "store_fixture.h"
@@ -115,11 +116,15 @@ static void make_op(struct model *m, struct batch_txn *t, size_t i)
     now = state_at(m, t->keys[i], m->revision);
     snprintf(t->values[i], sizeof t->values[i], "value-%llu:", (unsigned long long)++m->values);
     *op = (struct store_op){
-        .kind = below(m, 10) < 6 ? STORE_PUT : below(m, 3) ? STORE_DELETE : STORE_CHECK,
+        .kind = below(m, 10) < 6 ? STORE_PUT
+                : below(m, 3)    ? STORE_DELETE
+                                 : STORE_CHECK,
         .key = m->keys[t->keys[i]],
         .value = str_from(t->values[i]),
         .splice = below(m, 2) ? (uint32_t)str_from(t->values[i]).len : STORE_NO_SPLICE,
-        .expect = below(m, 2) ? STORE_ANY : now ? now->revision : STORE_ABSENT,
+        .expect = below(m, 2) ? STORE_ANY
+                  : now       ? now->revision
+                              : STORE_ABSENT,
     };
     if (below(m, 12) == 0)
         op->expect = below(m, m->revision + 3);
@@ -394,7 +399,8 @@ static void check_log_size(struct model *m)
     uint64_t records = 0, live = 0;
 
     for (size_t i = 0; i < m->changes.count; i++)
-        if (m->changes.items[i].revision > m->floor || state_at(m, m->changes.items[i].key, m->floor) == &m->changes.items[i])
+        if (m->changes.items[i].revision > m->floor ||
+            state_at(m, m->changes.items[i].key, m->floor) == &m->changes.items[i])
             records++;
     for (int i = 0; i < KEYS; i++)
         live += state_at(m, i, m->revision) != NULL;
@@ -407,8 +413,8 @@ static void run(uint64_t seed, bool synchronous, size_t window)
 {
     struct model *m = calloc(1, sizeof *m);
 
-    print_message("seed %llu, %s, window %zu\n", (unsigned long long)seed, synchronous ? "synchronous" : "writer thread",
-                  window);
+    print_message("seed %llu, %s, window %zu\n", (unsigned long long)seed,
+                  synchronous ? "synchronous" : "writer thread", window);
     seeded_rng_init(&m->rng, seed);
     name_keys(m);
     fixture_init(&m->f, "history");

@@ -1,5 +1,5 @@
-/* Several threads at once: what was acknowledged can be read, revisions are unique, watches miss nothing, and readers see
- * whole transactions only. */
+/* Several threads at once: what was acknowledged can be read, revisions are unique, watches miss nothing, and readers
+ * see whole transactions only. */
 #include "base/sync.h"
 #include "base/vec.h"
 #include "store_fixture.h"
@@ -75,7 +75,8 @@ static void writer_main(void *arg)
 
         snprintf(own, sizeof own, "/own/%d", w->number);
         snprintf(value, sizeof value, "%d-%d", w->number, i);
-        struct store_op ops[] = { /* two that must always agree */
+        struct store_op ops[] = {
+            /* two that must always agree */
             { STORE_PUT, STR("/pair/a"), str_from(value), STORE_NO_SPLICE, STORE_ANY },
             { STORE_PUT, STR("/pair/b"), str_from(value), STORE_NO_SPLICE, STORE_ANY },
             { STORE_PUT, str_from(own), str_from(value), STORE_NO_SPLICE, STORE_ANY },

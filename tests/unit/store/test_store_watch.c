@@ -136,7 +136,8 @@ static void test_bounds(void **state)
     fixture_deinit(&f);
 }
 
-/* With a window of 16: one that is not read falls out of it and gets everything from disk; or, compacted, is told so. */
+/* With a window of 16: one that is not read falls out of it and gets everything from disk; or, compacted, is told so.
+ */
 static void test_slow_watch(void **state)
 {
     atomic_int ready = 0;
