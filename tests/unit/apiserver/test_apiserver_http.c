@@ -1,0 +1,390 @@
+/* The pipeline behind a real HTTP server and thread pool: writes through the group commit, lists and watches as streams,
+ * relayed logs. Waits are for events, never for time. */
+#include "fixture.h"
+
+#include "base/buf.h"
+#include "base/sync.h"
+
+#define NODES "/api/v1/nodes"
+
+struct cluster {
+    char path[64];
+    struct arena *arena;
+    struct executor *executor;
+    struct store *store;
+    struct apiserver *server;
+    struct http_server *http, *agent;
+    struct http_client *client, *to_agents;
+    struct tls_context *tls;
+    int port;
+};
+
+/* Without TLS everybody is anonymous: this handler stands between and says who it is. */
+static struct http_handler inner;
+
+static void say_who(void *ctx, struct http_exchange *exchange)
+{
+    static const struct str groups[] = { STR_INIT("system:masters") };
+    static const struct tls_identity admin = { STR_INIT("admin"), groups, 1 };
+    struct http_request *request = (struct http_request *)http_exchange_request(exchange);
+
+    request->peer = &admin;
+    inner.handle(inner.ctx, exchange);
+}
+
+static void cluster_init(struct cluster *c)
+{
+    struct err err = { 0 };
+
+    memset(c, 0, sizeof *c);
+    snprintf(c->path, sizeof c->path, "/tmp/caravel-apiserver-XXXXXX");
+    assert_non_null(mkdtemp(c->path));
+    c->arena = arena_new(0);
+    assert_int_equal(executor_pool_new(clock_real(), "test", 4, &c->executor, &err), 0);
+    assert_int_equal(store_open(&(struct store_options){ .path = c->path, .clock = clock_real(), .map_size = 256u << 20 },
+                                &c->store, &err), 0);
+    assert_int_equal(http_client_new(&(struct http_client_options){ .insecure = true }, &c->to_agents, &err), 0);
+    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = c->store, .executor = c->executor,
+                                                                .clock = clock_real(), .rng = rng_system(),
+                                                                .http_client = c->to_agents },
+                                   &c->server, &err), 0);
+    if (apiserver_bootstrap(c->server, STR("127.0.0.1"), 6443, &err) < 0)
+        fail_msg("%s", err.message);
+    inner = apiserver_handler(c->server);
+    assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1",
+                                                                      .handler = { NULL, NULL, say_who } },
+                                       &c->http, &err), 0);
+    c->port = http_server_port(c->http);
+    assert_int_equal(http_client_new(&(struct http_client_options){ 0 }, &c->client, &err), 0);
+}
+
+static void cluster_deinit(struct cluster *c)
+{
+    http_client_free(c->client);
+    http_server_stop(c->http);
+    http_server_stop(c->agent);
+    tls_context_free(c->tls);
+    apiserver_free(c->server);
+    http_client_free(c->to_agents);
+    store_close(c->store);
+    executor_free(c->executor);
+    file_remove_tree(c->path, NULL);
+    arena_free(c->arena);
+}
+
+static struct http_client_response call(struct cluster *c, const char *method, const char *target, const char *body)
+{
+    struct http_header json = { STR("content-type"), STR("application/json") };
+    struct http_client_request request = { .method = method, .headers = &json, .header_count = 1,
+                                           .url = arena_printf(c->arena, "http://127.0.0.1:%d%s", c->port, target) };
+    struct http_client_response response = { 0 };
+    struct err err = { 0 };
+
+    if (body)
+        request.body = quoted(c->arena, body);
+    if (http_client_do(c->client, &request, c->arena, &response, &err) < 0)
+        fail_msg("%s %s: %s", method, target, err.message);
+    return response;
+}
+
+static struct json *parsed(struct cluster *c, struct http_client_response response)
+{
+    struct json *json = NULL;
+    struct err err = { 0 };
+
+    if (json_parse(c->arena, response.body, NULL, &json, &err) < 0)
+        fail_msg("%s: " STR_FMT, err.message, STR_ARG(response.body));
+    return json;
+}
+
+static void test_write_and_read(void **state)
+{
+    struct http_client_response r;
+    struct cluster c;
+
+    cluster_init(&c);
+    r = call(&c, "POST", PODS, POD("p"));
+    assert_int_equal(r.status, 201);
+    r = call(&c, "POST", PODS, POD("p"));
+    assert_int_equal(r.status, 409);
+    r = call(&c, "GET", PODS "/p", NULL);
+    assert_int_equal(r.status, 200);
+    assert_true(str_is(json_str_at(parsed(&c, r), "metadata.name"), "p"));
+    r = call(&c, "POST", PODS, "{'metadata':{'name':'q'},'spec':{'foo':1,'containers':[{'name':'c','image':'i'}]}}");
+    assert_int_equal(r.status, 201);
+    bool warned = false;
+    for (size_t i = 0; i < r.header_count; i++)
+        warned = warned || (str_is(r.headers[i].name, "warning") &&
+                            str_is(r.headers[i].value, "299 - \"unknown field \\\"spec.foo\\\"\""));
+    assert_true(warned);
+    r = call(&c, "DELETE", PODS "/p", NULL);
+    assert_int_equal(r.status, 200);
+    r = call(&c, "GET", PODS "/p", NULL);
+    assert_int_equal(r.status, 404);
+    cluster_deinit(&c);
+}
+
+static void test_large_list(void **state)
+{
+    enum { COUNT = 600 };
+    struct http_client_response r;
+    struct client *client;
+    struct err err = { 0 };
+    struct cluster c;
+
+    cluster_init(&c);
+    assert_int_equal(apiserver_local_client(c.server, STR("t"), &client, &err), 0);
+    char *big = arena_alloc(c.arena, 2001);
+    memset(big, 'x', 2000);
+    for (int i = 0; i < COUNT; i++) {
+        struct client_call create = { .verb = CLIENT_CREATE, .resource = &RESOURCE_CONFIGMAPS, .ns = STR_INIT("default") };
+
+        create.body = arena_printf(c.arena, "{\"metadata\":{\"name\":\"m%04d\"},\"data\":{\"k\":\"%s\"}}", i, big);
+        assert_int_equal(client->ops->call(client, &create, NULL, NULL, NULL, NULL, &err), 0);
+    }
+    r = call(&c, "GET", "/api/v1/configmaps", NULL);
+    assert_int_equal(r.status, 200);
+    struct json *list = parsed(&c, r);
+    assert_int_equal(json_member(list, "items")->count, COUNT);
+    assert_true(str_is(json_str_at(&json_member(list, "items")->items[COUNT - 1], "metadata.name"), "m0599"));
+    r = call(&c, "GET", "/api/v1/configmaps?resourceVersion=1&resourceVersionMatch=Exact", NULL);
+    assert_int_equal(json_member(parsed(&c, r), "items")->count, 0);
+    client_free(client);
+    cluster_deinit(&c);
+}
+
+/* -- a watch: lines counted as they come -- */
+
+struct lines {
+    struct mutex lock;
+    struct cond changed;
+    struct buf text;
+    int count, status;
+    bool done;
+};
+
+static void on_head(void *ctx, const struct http_client_response *head)
+{
+    ((struct lines *)ctx)->status = head->status;
+}
+
+static bool on_data(void *ctx, struct str bytes)
+{
+    struct lines *lines = ctx;
+    LOCKED(&lines->lock);
+
+    buf_add_str(&lines->text, bytes);
+    for (size_t i = 0; i < bytes.len; i++)
+        lines->count += bytes.data[i] == '\n';
+    cond_broadcast(&lines->changed);
+    return true;
+}
+
+static void on_done(void *ctx, int code, const struct err *err)
+{
+    struct lines *lines = ctx;
+    LOCKED(&lines->lock);
+
+    lines->done = true;
+    cond_broadcast(&lines->changed);
+}
+
+static void lines_start(struct cluster *c, struct lines *lines, const char *target, struct http_call **ret_call)
+{
+    struct http_client_request request = { .method = "GET",
+                                           .url = arena_printf(c->arena, "http://127.0.0.1:%d%s", c->port, target) };
+    struct http_call_events events = { lines, on_head, on_data, on_done };
+    struct err err = { 0 };
+
+    memset(lines, 0, sizeof *lines);
+    mutex_init(&lines->lock);
+    cond_init(&lines->changed);
+    assert_int_equal(http_call_start(c->client, &request, &events, ret_call, &err), 0);
+}
+
+static void lines_wait(struct lines *lines, int count)
+{
+    LOCKED(&lines->lock);
+
+    while (lines->count < count && !lines->done)
+        cond_wait(&lines->changed, &lines->lock);
+    assert_true(lines->count >= count);
+}
+
+static void lines_wait_done(struct lines *lines)
+{
+    LOCKED(&lines->lock);
+
+    while (!lines->done)
+        cond_wait(&lines->changed, &lines->lock);
+}
+
+static void lines_stop(struct lines *lines, struct http_call *watch)
+{
+    http_call_free(watch);
+    buf_deinit(&lines->text);
+    cond_deinit(&lines->changed);
+    mutex_deinit(&lines->lock);
+}
+
+static bool says(struct cluster *c, struct lines *lines, const char *text)
+{
+    return str_find(buf_str(&lines->text), quoted(c->arena, text)) >= 0;
+}
+
+static void test_watch_stream(void **state)
+{
+    struct http_call *watch;
+    struct lines lines;
+    struct cluster c;
+
+    cluster_init(&c);
+    call(&c, "POST", PODS, POD("a"));
+    lines_start(&c, &lines, PODS "?watch=true", &watch);
+    lines_wait(&lines, 1);
+    assert_true(says(&c, &lines, "{'type':'ADDED','object':{'apiVersion':'v1','kind':'Pod','metadata':{"));
+    call(&c, "POST", PODS, POD("b"));
+    lines_wait(&lines, 2);
+    call(&c, "DELETE", PODS "/a", NULL);
+    lines_wait(&lines, 3);
+    assert_true(says(&c, &lines, "{'type':'DELETED','object':{"));
+    lines_stop(&lines, watch);
+    cluster_deinit(&c);
+}
+
+static void test_watch_kinds(void **state)
+{
+    static const struct {
+        const char *target;
+        int count;
+        const char *says;
+    } cases[] = {
+        { PODS "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", 2,
+          "{'type':'BOOKMARK','object':{'kind':'Pod','apiVersion':'v1','metadata':{'annotations':{'k8s.io/initial-events-end':'true'},'resourceVersion':'" },
+        { "/api/v1/watch/namespaces/default/pods", 1, "'ADDED'" },
+        { "/api/v1/watch/namespaces/default/pods/a", 1, "'ADDED'" },
+        { PODS "?watch=true&fieldSelector=metadata.name%3Da&resourceVersion=0", 1, "'name':'a'" },
+        { "/api/v1/pods?watch=true&timeoutSeconds=100", 1, "'ADDED'" },
+    };
+    struct http_call *watch;
+    struct lines lines;
+    struct cluster c;
+
+    cluster_init(&c);
+    call(&c, "POST", PODS, POD("a"));
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        lines_start(&c, &lines, cases[i].target, &watch);
+        lines_wait(&lines, cases[i].count);
+        assert_true(says(&c, &lines, cases[i].says));
+        lines_stop(&lines, watch);
+    }
+    cluster_deinit(&c);
+}
+
+static void test_watch_expired(void **state)
+{
+    struct http_call *watch;
+    struct lines lines;
+    struct cluster c;
+    struct err err = { 0 };
+
+    cluster_init(&c);
+    call(&c, "POST", PODS, POD("a"));
+    call(&c, "DELETE", PODS "/a", NULL);
+    assert_int_equal(store_compact(c.store, store_revision(c.store), &err), 0);
+    lines_start(&c, &lines, PODS "?watch=true&resourceVersion=1", &watch);
+    lines_wait_done(&lines);
+    assert_int_equal(lines.status, 200);
+    assert_true(says(&c, &lines, "{'type':'ERROR','object':{'kind':'Status'"));
+    assert_true(says(&c, &lines, "'reason':'Expired'"));
+    assert_true(says(&c, &lines, "'code':410"));
+    lines_stop(&lines, watch);
+    cluster_deinit(&c);
+}
+
+/* A watch open when the server stops ends. */
+static void test_stop_with_watch(void **state)
+{
+    struct http_call *watch;
+    struct lines lines;
+    struct cluster c;
+
+    cluster_init(&c);
+    lines_start(&c, &lines, "/api/v1/namespaces?watch=true", &watch);
+    lines_wait(&lines, 4);
+    c.http = http_server_stop(c.http);
+    lines_wait_done(&lines);
+    lines_stop(&lines, watch);
+    cluster_deinit(&c);
+}
+
+/* -- logs: an agent of ours -- */
+
+static void agent_handle(void *ctx, struct http_exchange *exchange)
+{
+    const struct http_request *request = http_exchange_request(exchange);
+    struct str answer = arena_printf(http_exchange_arena(exchange), "agent got " STR_FMT "\n", STR_ARG(request->target));
+
+    http_reply(exchange, 200, "text/plain", answer);
+}
+
+static void start_agent(struct cluster *c)
+{
+    struct tls_pair ca, pair;
+    struct str ip = STR("127.0.0.1");
+    struct err err = { 0 };
+
+    assert_int_equal(tls_make_ca(c->arena, STR("ca"), 1, &ca, &err), 0);
+    assert_int_equal(tls_make_cert(c->arena, &ca, &(struct tls_subject){ .common_name = STR("n1"), .ip_addresses = &ip,
+                                                                         .ip_address_count = 1, .server = true, .days = 1 },
+                                   &pair, &err), 0);
+    assert_int_equal(tls_server_new(&(struct tls_server_config){ pair.cert_pem, pair.key_pem, STR_NULL }, &c->tls, &err), 0);
+    assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .tls = c->tls, .loops = 1,
+                                                                      .handler = { NULL, NULL, agent_handle } },
+                                       &c->agent, &err), 0);
+}
+
+static void test_logs(void **state)
+{
+    struct http_client_response r;
+    struct cluster c;
+    struct str node;
+
+    cluster_init(&c);
+    start_agent(&c);
+    node = arena_printf(c.arena, "{'metadata':{'name':'n1'},'status':{'addresses':[{'type':'InternalIP','address':'127.0.0.1'}],"
+                        "'daemonEndpoints':{'kubeletEndpoint':{'Port':%d}}}}", http_server_port(c.agent));
+    r = call(&c, "POST", NODES, node.data);
+    assert_int_equal(r.status, 201);
+    /* What nodes report of themselves goes through status. */
+    r = call(&c, "PUT", NODES "/n1/status", node.data);
+    assert_int_equal(r.status, 200);
+    call(&c, "POST", PODS, POD_ON("p", "n1"));
+    call(&c, "POST", PODS, "{'metadata':{'name':'two'},'spec':{'nodeName':'n1','containers':[{'name':'a','image':'i'},{'name':'b','image':'i'}]}}");
+    call(&c, "POST", PODS, POD("waiting"));
+    r = call(&c, "GET", PODS "/p/log?tailLines=5&follow=true", NULL);
+    assert_int_equal(r.status, 200);
+    assert_true(str_is(r.body, "agent got /containerLogs/default/p/c?tailLines=5&follow=true\n"));
+    r = call(&c, "GET", PODS "/two/log", NULL);
+    assert_int_equal(r.status, 400);
+    assert_true(str_is(json_str_at(parsed(&c, r), "message"), "a container name must be specified for pod two, choose one of: [a b]"));
+    r = call(&c, "GET", PODS "/two/log?container=b", NULL);
+    assert_true(str_is(r.body, "agent got /containerLogs/default/two/b\n"));
+    r = call(&c, "GET", PODS "/two/log?container=z", NULL);
+    assert_true(str_is(json_str_at(parsed(&c, r), "message"), "container z is not valid for pod two"));
+    r = call(&c, "GET", PODS "/waiting/log", NULL);
+    assert_int_equal(r.status, 200);
+    assert_int_equal(r.body.len, 0);
+    cluster_deinit(&c);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),    cmocka_unit_test(test_watch_stream),
+        cmocka_unit_test(test_watch_kinds),    cmocka_unit_test(test_watch_expired), cmocka_unit_test(test_stop_with_watch),
+        cmocka_unit_test(test_logs),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
