@@ -31,6 +31,8 @@ static bool quantities_equal(const struct json *a, const struct json *b)
 /* Whether a value says no more than its absence. */
 static bool is_zero(const struct type *type, uint32_t flags, const struct json *json)
 {
+    if (flags & FIELD_OMIT_EMPTY)
+        return json_is_empty(json);
     switch (type->kind) {
     case TYPE_STRING:
     case TYPE_BYTES: return json->kind == JSON_STRING && json->string.len == 0;

@@ -1,7 +1,7 @@
 /* normalize.c - the decoder's half of admission: what a client sent becomes what the table allows, in place.
  *
  * Nothing is allocated when the object is canonical already, as all that components write is; then this is one walk.
- * Members out of order are sorted at the end of their object. Values of wrong kinds are errors for built-in types, as
+ * Members out of order are sorted at the end of their object; empty ones go where Go would not write them. Values of wrong kinds are errors for built-in types, as
  * they are for a decoder into Go structs; below a dynamic type they stay, and object_check() reports them, as
  * validation by a CustomResourceDefinition's schema does. */
 #include <stdio.h>
@@ -265,6 +265,8 @@ static int normalize_struct(struct normalizer *n, const struct type *type, struc
         r = field ? normalize_value(n, field->type, dynamic, &member->value, &at) : 0;
         if (r < 0)
             return r;
+        if (field && field->flags & FIELD_OMIT_EMPTY && json_is_empty(&member->value))
+            continue;
         if (kept < i)
             json->members[kept] = *member;
         kept++;

@@ -41,17 +41,23 @@ struct str cause_value(struct arena *arena, const struct json *json);
 
 /* Decoding step 1: every member known and of the right kind, unknown ones removed. Wrong kinds are an error
  * (ERR_BAD_REQUEST, with the path, in the words of Kubernetes' decoder). Unknown members are removed and their paths put
- * into unknown (a JSON array of strings; NULL: not wanted). null members are removed where Go's zero value is meant.
- * Quantities and times are brought into canonical form. Members are brought into the table's order. */
+ * into unknown (a JSON array of strings, capped; NULL: not wanted). null members are removed where Go's zero value is
+ * meant, and so are empty ones of FIELD_OMIT_EMPTY. On error the object is half changed.
+ * Quantities, times and base64 are brought into canonical form, members into the table's order, maps into the order of
+ * their keys. Below a run-time struct (size 0) values of wrong kinds stay, for object_check() to report. */
 int object_normalize(struct arena *arena, const struct type *type, struct json *object, struct json *unknown,
                      struct err *err);
-/* Defaults of the tables (field.default_json), recursively. Idempotent. Defaults that depend on other fields are code in
+/* Defaults of the tables (field.default_json), recursively; {} for structs that Go holds by value and 0 or false for
+ * required scalars, as Kubernetes would write them. Idempotent. Defaults that depend on other fields are code in
  * apiserver/registry/. */
 int object_default(struct arena *arena, const struct type *type, struct json *object, struct err *err);
-/* Required members, closed enums, by table. */
+/* Required members, closed enums, and kinds below run-time structs, by table. The status of built-in kinds is not looked
+ * at: components write it. */
 void object_check(const struct type *type, const struct json *object, struct causes *causes);
 
-/* Strategic merge patch (with $patch, $deleteFromPrimitiveList, $setElementOrder, $retainKeys); patch is consumed, *target changes. */
+/* Strategic merge patch (with $patch, $deleteFromPrimitiveList, $setElementOrder, $retainKeys); patch is consumed, *target
+ * changes (half, on error: patch a copy). ERR_BAD_REQUEST for a malformed patch, ERR_INVALID when $retainKeys and content
+ * disagree. The result is not normalised. */
 int object_strategic_merge(struct arena *arena, const struct type *type, struct json **target, struct json *patch,
                            struct err *err);
 /* Semantic equality under the type (see view_equal). */

@@ -10,8 +10,9 @@
 /* Tolerant of unknown members (checked elsewhere); ERR_BAD_REQUEST with the path on a value of the wrong kind. */
 int view_decode(struct arena *arena, const struct type *type, const struct json *json, void **ret_view,
                 struct err *err);
-/* Members in the table's order; empty ones left out unless FIELD_ALWAYS. apiVersion and kind are written from the
- * type when the view leaves them unset and the type has a kind. */
+/* Members in the table's order. Unset ones and empty lists and maps are left out unless FIELD_ALWAYS, zeros and empty
+ * strings only under FIELD_OMIT_EMPTY. On top, apiVersion and kind are written from the type when the view leaves them
+ * unset and the type has a kind. Strings of the tree are those of the view. */
 int view_encode(struct arena *arena, const struct type *type, const void *view, struct json **ret_json,
                 struct err *err);
 /* The same straight to text. */

@@ -66,6 +66,12 @@ static bool structs_equal(const struct type *type, uint32_t flags, const void *a
     return a && b ? view_equal(type, a, b) : a == b;
 }
 
+/* Both or none; where Go omits zeros, unset is zero. */
+static bool both_set(uint32_t flags, bool a, bool b)
+{
+    return a == b || flags & FIELD_OMIT_EMPTY;
+}
+
 static bool slots_equal(const struct type *type, uint32_t flags, const void *a, const void *b)
 {
     int64_t left = 0, right = 0;
@@ -76,12 +82,15 @@ static bool slots_equal(const struct type *type, uint32_t flags, const void *a, 
     case TYPE_STRING:
     case TYPE_BYTES: return str_eq(*(const struct str *)a, *(const struct str *)b);
     case TYPE_QUANTITY: return quantities_equal(flags, *(const struct str *)a, *(const struct str *)b);
-    case TYPE_BOOL: return slot_bool(flags, a, &left_bool) == slot_bool(flags, b, &right_bool) &&
-                           left_bool == right_bool;
+    case TYPE_BOOL:
+        return both_set(flags, slot_bool(flags, a, &left_bool), slot_bool(flags, b, &right_bool)) &&
+               left_bool == right_bool;
     case TYPE_INT32:
-    case TYPE_INT64: return slot_int(type, flags, a, &left) == slot_int(type, flags, b, &right) && left == right;
-    case TYPE_DOUBLE: return slot_double(flags, a, &left_real) == slot_double(flags, b, &right_real) &&
-                             left_real == right_real;
+    case TYPE_INT64:
+        return both_set(flags, slot_int(type, flags, a, &left), slot_int(type, flags, b, &right)) && left == right;
+    case TYPE_DOUBLE:
+        return both_set(flags, slot_double(flags, a, &left_real), slot_double(flags, b, &right_real)) &&
+               left_real == right_real;
     case TYPE_TIME:
     case TYPE_MICRO_TIME: return times_equal(a, b);
     case TYPE_INT_OR_STRING: return ints_or_strings_equal(a, b);

@@ -13,19 +13,20 @@ bool field_is_identity(const struct type *type, const struct field *field, const
 
 bool slot_is_written(const struct type *type, uint32_t flags, const void *slot)
 {
-    bool always = flags & (FIELD_ALWAYS | FIELD_INLINE);
-    int64_t number;
-    double real;
-    bool boolean;
+    bool always = flags & (FIELD_ALWAYS | FIELD_INLINE), omit = flags & FIELD_OMIT_EMPTY;
+    const struct str *text = slot;
+    int64_t number = 0;
+    double real = 0;
+    bool boolean = false;
 
     switch (type->kind) {
     case TYPE_STRING:
     case TYPE_BYTES:
-    case TYPE_QUANTITY: return always || ((const struct str *)slot)->data;
-    case TYPE_BOOL: return slot_bool(flags, slot, &boolean);
+    case TYPE_QUANTITY: return always || (omit ? text->len > 0 : text->data != NULL);
+    case TYPE_BOOL: return slot_bool(flags, slot, &boolean) && (boolean || !omit);
     case TYPE_INT32:
-    case TYPE_INT64: return slot_int(type, flags, slot, &number);
-    case TYPE_DOUBLE: return slot_double(flags, slot, &real);
+    case TYPE_INT64: return slot_int(type, flags, slot, &number) && (number != 0 || !omit);
+    case TYPE_DOUBLE: return slot_double(flags, slot, &real) && (real != 0 || !omit);
     case TYPE_TIME:
     case TYPE_MICRO_TIME: return ((const struct api_time *)slot)->set;
     case TYPE_INT_OR_STRING: return ((const struct int_or_string *)slot)->set;

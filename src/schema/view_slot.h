@@ -6,7 +6,8 @@
 
 #define SLOT_NUMBER_LEN 40
 
-/* Whether a value is written at all: set ones are, and unset ones of FIELD_ALWAYS as zero or empty. An unset time,
+/* Whether a value is written at all: set ones are (zeros not under FIELD_OMIT_EMPTY), and unset ones of FIELD_ALWAYS as
+ * zero or empty. An unset time,
  * int-or-string or any has no zero that a reader would take, and stays out. */
 bool slot_is_written(const struct type *type, uint32_t flags, const void *slot);
 /* True when field is apiVersion or kind, unset in the view and known from the type. */

@@ -167,6 +167,19 @@ int value_error(struct err *err, const struct path *path, const char *why)
     return err_set(err, ERR_BAD_REQUEST, STR_FMT ": %s", STR_ARG(path_text(path, PATH_VALIDATION, text)), why);
 }
 
+bool json_is_empty(const struct json *json)
+{
+    switch (json->kind) {
+    case JSON_NULL: return true;
+    case JSON_BOOL: return !json->boolean;
+    case JSON_NUMBER: return json_double(json, 1) == 0;
+    case JSON_STRING: return json->string.len == 0;
+    case JSON_ARRAY:
+    case JSON_OBJECT: return json->count == 0;
+    }
+    return false;
+}
+
 /* --- order of members --- */
 
 #define SORT_BY_INSERTION 32

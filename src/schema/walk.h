@@ -74,6 +74,9 @@ static inline bool type_is_dynamic(const struct type *type)
     return type->kind == TYPE_STRUCT && type->size == 0;
 }
 
+/* What FIELD_OMIT_EMPTY leaves out. */
+bool json_is_empty(const struct json *json);
+
 /* Members in byte order of their keys. */
 bool members_sorted(const struct json *object);
 void members_sort(struct json *object);

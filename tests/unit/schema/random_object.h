@@ -23,6 +23,12 @@ static inline struct json random_number(struct arena *arena, struct rng *rng, in
     return *json_new_int(arena, value);
 }
 
+static inline bool is_empty(const struct json *value)
+{
+    return (value->kind == JSON_BOOL && !value->boolean) || (value->kind == JSON_STRING && value->string.len == 0) ||
+           (value->kind == JSON_NUMBER && json_double(value, 1) == 0);
+}
+
 static inline struct json random_struct(struct arena *arena, struct rng *rng, const struct type *type, int depth)
 {
     struct json object = { .kind = JSON_OBJECT };
@@ -36,6 +42,8 @@ static inline struct json random_struct(struct arena *arena, struct rng *rng, co
         if (depth <= 0 && field->type->kind >= TYPE_STRUCT)
             continue;
         value = random_value(arena, rng, field, field->type, depth);
+        if (field->flags & FIELD_OMIT_EMPTY && is_empty(&value))
+            continue;
         assert_non_null(json_set(arena, &object, field->name, &value));
     }
     return object;

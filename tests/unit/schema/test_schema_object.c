@@ -14,8 +14,8 @@ static const struct normalizing {
 } normalizings[] = {
     { "canonical stays", &TYPE_CONFIG_MAP, "{'data':{'a':'1','b':'2'},'metadata':{'name':'n'}}",
       "{'data':{'a':'1','b':'2'},'metadata':{'name':'n'}}", "[]" },
-    { "members are sorted", &TYPE_CONFIG_MAP, "{'metadata':{'name':'n'},'kind':'ConfigMap','apiVersion':'v1','data':{}}",
-      "{'apiVersion':'v1','data':{},'kind':'ConfigMap','metadata':{'name':'n'}}", "[]" },
+    { "members are sorted", &TYPE_CONFIG_MAP, "{'metadata':{'name':'n'},'kind':'ConfigMap','apiVersion':'v1','data':{'a':''}}",
+      "{'apiVersion':'v1','data':{'a':''},'kind':'ConfigMap','metadata':{'name':'n'}}", "[]" },
     { "maps are sorted", &TYPE_CONFIG_MAP, "{'data':{'b':'2','a':'1','a0':'3'}}", "{'data':{'a':'1','a0':'3','b':'2'}}",
       "[]" },
     { "unknown ones go", &TYPE_POD, "{'foo':1,'spec':{'bar':{},'containers':[{'name':'a','baz':[]},{'x':1,'y':2}]}}",
@@ -29,6 +29,12 @@ static const struct normalizing {
     { "null in lists and maps of strings", &TYPE_POD, "{'metadata':{'finalizers':[null],'labels':{'a':null}}}",
       "{'metadata':{'finalizers':[''],'labels':{'a':''}}}", "[]" },
     { "unknown null", &TYPE_POD, "{'foo':null}", "{}", "['foo']" },
+    { "empty goes where Go omits it", &TYPE_POD_SPEC,
+      "{'containers':[{'name':'','args':[],'tty':false,'securityContext':{}}],'hostNetwork':false,'nodeName':'',"
+      "'nodeSelector':{},'priority':0,'tolerations':[]}",
+      "{'containers':[{'name':'','securityContext':{}}],'priority':0}", "[]" },
+    { "empty stays where it means something", &TYPE_PERSISTENT_VOLUME_CLAIM_SPEC, "{'storageClassName':''}",
+      "{'storageClassName':''}", "[]" },
     { "quantities", &TYPE_RESOURCE_REQUIREMENTS,
       "{'limits':{'a':'1000m','b':'1024Mi','c':1,'d':'0.5','e':'1500m','f':'2000','g':'7','h':'1Ki','i':0.1}}",
       "{'limits':{'a':'1','b':'1Gi','c':'1','d':'500m','e':'1500m','f':'2k','g':'7','h':'1Ki','i':'100m'}}", "[]" },
