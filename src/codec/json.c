@@ -294,8 +294,7 @@ static bool copy_members(struct arena *arena, const struct json *from, struct js
         return false;
     for (uint32_t i = 0; i < from->count; i++) {
         to->members[i].key = from->members[i].key;
-        if (!copy_str(arena, &to->members[i].key) ||
-            !copy_into(arena, &from->members[i].value, &to->members[i].value))
+        if (!copy_str(arena, &to->members[i].key) || !copy_into(arena, &from->members[i].value, &to->members[i].value))
             return false;
     }
     to->index = from->count < JSON_INDEX_MIN ? NULL : json_index_new(arena, to->members, to->count);
@@ -308,15 +307,10 @@ static bool copy_into(struct arena *arena, const struct json *from, struct json 
     to->cap = from->count;
     switch (from->kind) {
     case JSON_NULL:
-    case JSON_BOOL:
-        return true;
-    case JSON_NUMBER:
-        return copy_str(arena, &to->number.text);
-    case JSON_STRING:
-        return copy_str(arena, &to->string);
-    case JSON_ARRAY:
-        to->items = NULL;
-        return from->count == 0 || copy_items(arena, from, to);
+    case JSON_BOOL: return true;
+    case JSON_NUMBER: return copy_str(arena, &to->number.text);
+    case JSON_STRING: return copy_str(arena, &to->string);
+    case JSON_ARRAY: to->items = NULL; return from->count == 0 || copy_items(arena, from, to);
     case JSON_OBJECT:
         to->members = NULL;
         to->index = NULL;
@@ -430,14 +424,10 @@ bool json_equal(const struct json *a, const struct json *b)
     if (!a || !b || a->kind != b->kind)
         return a == b;
     switch (a->kind) {
-    case JSON_NULL:
-        return true;
-    case JSON_BOOL:
-        return a->boolean == b->boolean;
-    case JSON_NUMBER:
-        return equal_numbers(a, b);
-    case JSON_STRING:
-        return str_eq(a->string, b->string);
+    case JSON_NULL: return true;
+    case JSON_BOOL: return a->boolean == b->boolean;
+    case JSON_NUMBER: return equal_numbers(a, b);
+    case JSON_STRING: return str_eq(a->string, b->string);
     case JSON_ARRAY:
         if (a->count != b->count)
             return false;
@@ -445,8 +435,7 @@ bool json_equal(const struct json *a, const struct json *b)
             if (!json_equal(&a->items[i], &b->items[i]))
                 return false;
         return true;
-    case JSON_OBJECT:
-        return a->count == b->count && equal_objects(a, b);
+    case JSON_OBJECT: return a->count == b->count && equal_objects(a, b);
     }
     return false;
 }

@@ -179,8 +179,9 @@ static const char *parse_unicode(struct parser *p, const char *at, const char *e
 /* at: the backslash. */
 static inline const char *parse_escape(struct parser *p, const char *at, const char *end, char **out)
 {
-    static const char escapes[128] = { ['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
-                                       ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t' };
+    static const char escapes[128] = {
+        ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'
+    };
     unsigned char c = (unsigned char)at[1]; /* the closing quote at the latest */
 
     if (c == 'u')
@@ -320,20 +321,13 @@ static const char *parse_word(struct parser *p, const char *at, struct str word,
 static inline const char *parse_scalar(struct parser *p, const char *at, struct json *out)
 {
     switch (*at) {
-    case '"':
-        *out = (struct json){ .kind = JSON_STRING };
-        return parse_string(p, at + 1, &out->string);
-    case 't':
-        return parse_word(p, at, STR("true"), (struct json){ .kind = JSON_BOOL, .boolean = true }, out);
-    case 'f':
-        return parse_word(p, at, STR("false"), (struct json){ .kind = JSON_BOOL }, out);
-    case 'n':
-        return parse_word(p, at, STR("null"), (struct json){ .kind = JSON_NULL }, out);
+    case '"': *out = (struct json){ .kind = JSON_STRING }; return parse_string(p, at + 1, &out->string);
+    case 't': return parse_word(p, at, STR("true"), (struct json){ .kind = JSON_BOOL, .boolean = true }, out);
+    case 'f': return parse_word(p, at, STR("false"), (struct json){ .kind = JSON_BOOL }, out);
+    case 'n': return parse_word(p, at, STR("null"), (struct json){ .kind = JSON_NULL }, out);
     case '-':
-    case '0' ... '9':
-        return parse_number(p, at, out);
-    default:
-        return fail(p, at, "a value");
+    case '0' ... '9': return parse_number(p, at, out);
+    default: return fail(p, at, "a value");
     }
 }
 

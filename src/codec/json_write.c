@@ -27,8 +27,8 @@ static void write_control(struct buf *buf, unsigned char c)
 static const char *write_high(struct buf *buf, const char *p, const char *end, const char **run)
 {
     unsigned len = json_utf8_len(p, end);
-    bool separator = len == 3 && (unsigned char)p[0] == 0xE2 && (unsigned char)p[1] == 0x80 &&
-                     ((unsigned char)p[2] & 0xFE) == 0xA8;
+    bool separator =
+        len == 3 && (unsigned char)p[0] == 0xE2 && (unsigned char)p[1] == 0x80 && ((unsigned char)p[2] & 0xFE) == 0xA8;
 
     if (len && !separator)
         return p + len;
@@ -163,27 +163,17 @@ static void write_object(struct buf *buf, const struct json *json, int indent, i
 static void write_value(struct buf *buf, const struct json *json, int indent, int level)
 {
     switch (json->kind) {
-    case JSON_NULL:
-        write_text(buf, STR("null"));
-        break;
-    case JSON_BOOL:
-        write_text(buf, json->boolean ? STR("true") : STR("false"));
-        break;
+    case JSON_NULL: write_text(buf, STR("null")); break;
+    case JSON_BOOL: write_text(buf, json->boolean ? STR("true") : STR("false")); break;
     case JSON_NUMBER:
         if (json->number.text.len)
             write_text(buf, json->number.text);
         else
             buf_add_i64(buf, json->number.i64);
         break;
-    case JSON_STRING:
-        write_str(buf, json->string, 0);
-        break;
-    case JSON_ARRAY:
-        write_array(buf, json, indent, level);
-        break;
-    case JSON_OBJECT:
-        write_object(buf, json, indent, level);
-        break;
+    case JSON_STRING: write_str(buf, json->string, 0); break;
+    case JSON_ARRAY: write_array(buf, json, indent, level); break;
+    case JSON_OBJECT: write_object(buf, json, indent, level); break;
     }
 }
 

@@ -64,8 +64,8 @@ static int next_event(struct reader *r, yaml_event_t *event)
     if (p->error == YAML_READER_ERROR)
         return err_set(r->err, ERR_BAD_REQUEST, "invalid YAML at byte %zu: %s", p->problem_offset, p->problem);
     if (p->context)
-        return err_set(r->err, ERR_BAD_REQUEST, "invalid YAML at line %zu, column %zu: %s %s",
-                       p->problem_mark.line + 1, p->problem_mark.column + 1, p->context, p->problem);
+        return err_set(r->err, ERR_BAD_REQUEST, "invalid YAML at line %zu, column %zu: %s %s", p->problem_mark.line + 1,
+                       p->problem_mark.column + 1, p->context, p->problem);
     return invalid(r, p->problem_mark, p->problem ? p->problem : "cannot be read");
 }
 
@@ -122,8 +122,8 @@ static int begin_anchor(struct reader *r, const yaml_char_t *name, struct anchor
     struct str key = arena_str(r->arena, str_from((const char *)name));
     struct anchor *anchor = NULL;
 
-    if (name && (!key.data || !(anchor = arena_new_of(r->arena, struct anchor)) ||
-                 map_put(&r->anchors, key, anchor, NULL) < 0))
+    if (name &&
+        (!key.data || !(anchor = arena_new_of(r->arena, struct anchor)) || map_put(&r->anchors, key, anchor, NULL) < 0))
         return no_memory(r);
     *ret_anchor = anchor;
     return 0;
@@ -178,8 +178,7 @@ static int read_resolved(struct reader *r, const yaml_event_t *event, struct str
 static int read_scalar_value(struct reader *r, const yaml_event_t *event, struct json *out)
 {
     struct str tag = str_from((const char *)event->data.scalar.tag);
-    struct str text =
-        arena_str(r->arena, str_of((const char *)event->data.scalar.value, event->data.scalar.length));
+    struct str text = arena_str(r->arena, str_of((const char *)event->data.scalar.value, event->data.scalar.length));
 
     if (!text.data)
         return no_memory(r);
@@ -246,17 +245,10 @@ static int read_key(struct reader *r, const yaml_event_t *event, struct str *ret
     if ((rc = read_node(r, event, &key)) < 0)
         return rc;
     switch (key.kind) {
-    case JSON_STRING:
-        *ret_key = key.string;
-        return 0;
-    case JSON_NUMBER:
-        *ret_key = key.number.text;
-        return 0;
-    case JSON_BOOL:
-        *ret_key = key.boolean ? STR("true") : STR("false");
-        return 0;
-    default:
-        return invalid(r, event->start_mark, "a key must be a string, a number or a boolean");
+    case JSON_STRING: *ret_key = key.string; return 0;
+    case JSON_NUMBER: *ret_key = key.number.text; return 0;
+    case JSON_BOOL: *ret_key = key.boolean ? STR("true") : STR("false"); return 0;
+    default: return invalid(r, event->start_mark, "a key must be a string, a number or a boolean");
     }
 }
 
@@ -354,15 +346,11 @@ static int read_collection(struct reader *r, const yaml_event_t *event, struct j
 static int read_node(struct reader *r, const yaml_event_t *event, struct json *out)
 {
     switch (event->type) {
-    case YAML_ALIAS_EVENT:
-        return read_alias(r, event, out);
-    case YAML_SCALAR_EVENT:
-        return read_scalar(r, event, out);
+    case YAML_ALIAS_EVENT: return read_alias(r, event, out);
+    case YAML_SCALAR_EVENT: return read_scalar(r, event, out);
     case YAML_SEQUENCE_START_EVENT:
-    case YAML_MAPPING_START_EVENT:
-        return read_collection(r, event, out);
-    default:
-        return invalid(r, event->start_mark, "a value was expected");
+    case YAML_MAPPING_START_EVENT: return read_collection(r, event, out);
+    default: return invalid(r, event->start_mark, "a value was expected");
     }
 }
 

@@ -16,19 +16,19 @@ static const struct {
     enum yaml_type type;
     bool value;
 } words[] = {
-    { STR_INIT(""), YAML_NULL },          { STR_INIT("~"), YAML_NULL },         { STR_INIT("null"), YAML_NULL },
-    { STR_INIT("Null"), YAML_NULL },      { STR_INIT("NULL"), YAML_NULL },      { STR_INIT("true"), YAML_BOOL, true },
+    { STR_INIT(""), YAML_NULL },           { STR_INIT("~"), YAML_NULL },          { STR_INIT("null"), YAML_NULL },
+    { STR_INIT("Null"), YAML_NULL },       { STR_INIT("NULL"), YAML_NULL },       { STR_INIT("true"), YAML_BOOL, true },
     { STR_INIT("True"), YAML_BOOL, true }, { STR_INIT("TRUE"), YAML_BOOL, true }, { STR_INIT("y"), YAML_BOOL, true },
-    { STR_INIT("Y"), YAML_BOOL, true },   { STR_INIT("yes"), YAML_BOOL, true }, { STR_INIT("Yes"), YAML_BOOL, true },
-    { STR_INIT("YES"), YAML_BOOL, true }, { STR_INIT("on"), YAML_BOOL, true },  { STR_INIT("On"), YAML_BOOL, true },
-    { STR_INIT("ON"), YAML_BOOL, true },  { STR_INIT("false"), YAML_BOOL },     { STR_INIT("False"), YAML_BOOL },
-    { STR_INIT("FALSE"), YAML_BOOL },     { STR_INIT("n"), YAML_BOOL },         { STR_INIT("N"), YAML_BOOL },
-    { STR_INIT("no"), YAML_BOOL },        { STR_INIT("No"), YAML_BOOL },        { STR_INIT("NO"), YAML_BOOL },
-    { STR_INIT("off"), YAML_BOOL },       { STR_INIT("Off"), YAML_BOOL },       { STR_INIT("OFF"), YAML_BOOL },
-    { STR_INIT(".nan"), YAML_FLOAT },     { STR_INIT(".NaN"), YAML_FLOAT },     { STR_INIT(".NAN"), YAML_FLOAT },
-    { STR_INIT(".inf"), YAML_FLOAT },     { STR_INIT(".Inf"), YAML_FLOAT },     { STR_INIT(".INF"), YAML_FLOAT },
-    { STR_INIT("+.inf"), YAML_FLOAT },    { STR_INIT("+.Inf"), YAML_FLOAT },    { STR_INIT("+.INF"), YAML_FLOAT },
-    { STR_INIT("-.inf"), YAML_FLOAT },    { STR_INIT("-.Inf"), YAML_FLOAT },    { STR_INIT("-.INF"), YAML_FLOAT },
+    { STR_INIT("Y"), YAML_BOOL, true },    { STR_INIT("yes"), YAML_BOOL, true },  { STR_INIT("Yes"), YAML_BOOL, true },
+    { STR_INIT("YES"), YAML_BOOL, true },  { STR_INIT("on"), YAML_BOOL, true },   { STR_INIT("On"), YAML_BOOL, true },
+    { STR_INIT("ON"), YAML_BOOL, true },   { STR_INIT("false"), YAML_BOOL },      { STR_INIT("False"), YAML_BOOL },
+    { STR_INIT("FALSE"), YAML_BOOL },      { STR_INIT("n"), YAML_BOOL },          { STR_INIT("N"), YAML_BOOL },
+    { STR_INIT("no"), YAML_BOOL },         { STR_INIT("No"), YAML_BOOL },         { STR_INIT("NO"), YAML_BOOL },
+    { STR_INIT("off"), YAML_BOOL },        { STR_INIT("Off"), YAML_BOOL },        { STR_INIT("OFF"), YAML_BOOL },
+    { STR_INIT(".nan"), YAML_FLOAT },      { STR_INIT(".NaN"), YAML_FLOAT },      { STR_INIT(".NAN"), YAML_FLOAT },
+    { STR_INIT(".inf"), YAML_FLOAT },      { STR_INIT(".Inf"), YAML_FLOAT },      { STR_INIT(".INF"), YAML_FLOAT },
+    { STR_INIT("+.inf"), YAML_FLOAT },     { STR_INIT("+.Inf"), YAML_FLOAT },     { STR_INIT("+.INF"), YAML_FLOAT },
+    { STR_INIT("-.inf"), YAML_FLOAT },     { STR_INIT("-.Inf"), YAML_FLOAT },     { STR_INIT("-.INF"), YAML_FLOAT },
 };
 
 #define WORD_MAX 5
@@ -266,20 +266,12 @@ int yaml_scalar(struct arena *arena, struct str text, enum yaml_type *ret_type, 
     int r = 0;
 
     switch (scalar.type) {
-    case YAML_NULL:
-        *ret_json = (struct json){ .kind = JSON_NULL };
-        break;
-    case YAML_BOOL:
-        *ret_json = (struct json){ .kind = JSON_BOOL, .boolean = scalar.boolean };
-        break;
+    case YAML_NULL: *ret_json = (struct json){ .kind = JSON_NULL }; break;
+    case YAML_BOOL: *ret_json = (struct json){ .kind = JSON_BOOL, .boolean = scalar.boolean }; break;
     case YAML_INT:
-    case YAML_FLOAT:
-        r = scalar_number(arena, &scalar, text, ret_json, err);
-        break;
+    case YAML_FLOAT: r = scalar_number(arena, &scalar, text, ret_json, err); break;
     case YAML_STR:
-    case YAML_TIMESTAMP:
-        *ret_json = (struct json){ .kind = JSON_STRING, .string = text };
-        break;
+    case YAML_TIMESTAMP: *ret_json = (struct json){ .kind = JSON_STRING, .string = text }; break;
     }
     if (r == 0)
         *ret_type = scalar.type;

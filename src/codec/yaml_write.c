@@ -88,18 +88,12 @@ static bool emit_object(struct writer *w, const struct json *json)
 static bool emit_node(struct writer *w, const struct json *json)
 {
     switch (json->kind) {
-    case JSON_NULL:
-        return emit_scalar(w, STR("null"), YAML_PLAIN_SCALAR_STYLE);
-    case JSON_BOOL:
-        return emit_scalar(w, json->boolean ? STR("true") : STR("false"), YAML_PLAIN_SCALAR_STYLE);
-    case JSON_NUMBER:
-        return emit_number(w, json->number.text);
-    case JSON_STRING:
-        return emit_str(w, json->string);
-    case JSON_ARRAY:
-        return emit_array(w, json);
-    case JSON_OBJECT:
-        return emit_object(w, json);
+    case JSON_NULL: return emit_scalar(w, STR("null"), YAML_PLAIN_SCALAR_STYLE);
+    case JSON_BOOL: return emit_scalar(w, json->boolean ? STR("true") : STR("false"), YAML_PLAIN_SCALAR_STYLE);
+    case JSON_NUMBER: return emit_number(w, json->number.text);
+    case JSON_STRING: return emit_str(w, json->string);
+    case JSON_ARRAY: return emit_array(w, json);
+    case JSON_OBJECT: return emit_object(w, json);
     }
     return false;
 }

@@ -9,10 +9,14 @@ const struct selector selector_nothing = { .nothing = true };
 static const struct {
     const char *text, *name; /* name: in a LabelSelector, NULL when it is not possible there */
 } ops[] = {
-    [REQUIRE_EXISTS] = { "", "Exists" },    [REQUIRE_NOT_EXISTS] = { "!", "DoesNotExist" },
-    [REQUIRE_EQUALS] = { "=" },             [REQUIRE_DOUBLE_EQUALS] = { "==" },
-    [REQUIRE_NOT_EQUALS] = { "!=" },        [REQUIRE_IN] = { " in ", "In" },
-    [REQUIRE_NOT_IN] = { " notin ", "NotIn" }, [REQUIRE_GREATER] = { ">" },
+    [REQUIRE_EXISTS] = { "", "Exists" },
+    [REQUIRE_NOT_EXISTS] = { "!", "DoesNotExist" },
+    [REQUIRE_EQUALS] = { "=" },
+    [REQUIRE_DOUBLE_EQUALS] = { "==" },
+    [REQUIRE_NOT_EQUALS] = { "!=" },
+    [REQUIRE_IN] = { " in ", "In" },
+    [REQUIRE_NOT_IN] = { " notin ", "NotIn" },
+    [REQUIRE_GREATER] = { ">" },
     [REQUIRE_LESS] = { "<" },
 };
 
@@ -104,13 +108,13 @@ static int check_requirement(struct requirement *r, struct err *err)
         return err_set(err, ERR_BAD_REQUEST, "\"" STR_FMT "\": for 'in', 'notin' operators, values set can't be empty",
                        STR_ARG(r->key));
     if (exists && r->count)
-        return err_set(err, ERR_BAD_REQUEST,
-                       "\"" STR_FMT "\": values set must be empty for exists and does not exist", STR_ARG(r->key));
+        return err_set(err, ERR_BAD_REQUEST, "\"" STR_FMT "\": values set must be empty for exists and does not exist",
+                       STR_ARG(r->key));
     if (!set && !exists && r->count != 1)
         return err_set(err, ERR_BAD_REQUEST, "\"" STR_FMT "\": exactly one value is required", STR_ARG(r->key));
     if ((r->op == REQUIRE_GREATER || r->op == REQUIRE_LESS) && !str_to_i64(r->values[0], &r->number))
-        return err_set(err, ERR_BAD_REQUEST,
-                       "\"" STR_FMT "\": for 'Gt', 'Lt' operators, the value must be an integer", STR_ARG(r->key));
+        return err_set(err, ERR_BAD_REQUEST, "\"" STR_FMT "\": for 'Gt', 'Lt' operators, the value must be an integer",
+                       STR_ARG(r->key));
     for (size_t i = 0; i < r->count; i++)
         if ((rc = check_value(r->key, r->values[i], err)) < 0)
             return rc;
@@ -305,21 +309,15 @@ static bool requirement_matches(const struct requirement *r, struct str value)
     int64_t number;
 
     switch (r->op) {
-    case REQUIRE_EXISTS:
-        return value.data;
-    case REQUIRE_NOT_EXISTS:
-        return !value.data;
+    case REQUIRE_EXISTS: return value.data;
+    case REQUIRE_NOT_EXISTS: return !value.data;
     case REQUIRE_EQUALS:
     case REQUIRE_DOUBLE_EQUALS:
-    case REQUIRE_IN:
-        return value.data && has_value(r, value);
+    case REQUIRE_IN: return value.data && has_value(r, value);
     case REQUIRE_NOT_EQUALS:
-    case REQUIRE_NOT_IN:
-        return !value.data || !has_value(r, value);
-    case REQUIRE_GREATER:
-        return value.data && str_to_i64(value, &number) && number > r->number;
-    case REQUIRE_LESS:
-        return value.data && str_to_i64(value, &number) && number < r->number;
+    case REQUIRE_NOT_IN: return !value.data || !has_value(r, value);
+    case REQUIRE_GREATER: return value.data && str_to_i64(value, &number) && number > r->number;
+    case REQUIRE_LESS: return value.data && str_to_i64(value, &number) && number < r->number;
     }
     return false;
 }
@@ -375,8 +373,8 @@ struct str selector_required_value(const struct selector *selector, struct str k
 {
     for (size_t i = 0; selector && i < selector->count; i++) {
         const struct requirement *r = &selector->items[i];
-        bool equals = r->op == REQUIRE_EQUALS || r->op == REQUIRE_DOUBLE_EQUALS ||
-                      (r->op == REQUIRE_IN && r->count == 1);
+        bool equals =
+            r->op == REQUIRE_EQUALS || r->op == REQUIRE_DOUBLE_EQUALS || (r->op == REQUIRE_IN && r->count == 1);
 
         if (equals && str_eq(r->key, key))
             return r->values[0];

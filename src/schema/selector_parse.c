@@ -2,8 +2,8 @@
  *
  * Label selectors: tokens are the special symbols, the longest first, and whatever stands between them and blanks. "in"
  * and "notin" are operators only where an operator may stand. What is accepted, and the words of the errors, are those
- * of Kubernetes, as clients show them to people. Field selectors are simpler: terms between commas, the first = == or !=
- * in a term divides it, and a backslash takes \ , = literally in a value. */
+ * of Kubernetes, as clients show them to people. Field selectors are simpler: terms between commas, the first = == or
+ * != in a term divides it, and a backslash takes \ , = literally in a value. */
 #include "schema/selector_impl.h"
 
 #define TERMS_MAX 10000
@@ -151,9 +151,12 @@ static int parse_operator(struct lexer *l, enum requirement_op *ret_op, struct e
         const char *word;
         enum requirement_op op;
     } operators[] = {
-        { TOKEN_EQUALS, NULL, REQUIRE_EQUALS },         { TOKEN_DOUBLE_EQUALS, NULL, REQUIRE_DOUBLE_EQUALS },
-        { TOKEN_NOT_EQUALS, NULL, REQUIRE_NOT_EQUALS }, { TOKEN_GREATER, NULL, REQUIRE_GREATER },
-        { TOKEN_LESS, NULL, REQUIRE_LESS },             { TOKEN_IDENTIFIER, "in", REQUIRE_IN },
+        { TOKEN_EQUALS, NULL, REQUIRE_EQUALS },
+        { TOKEN_DOUBLE_EQUALS, NULL, REQUIRE_DOUBLE_EQUALS },
+        { TOKEN_NOT_EQUALS, NULL, REQUIRE_NOT_EQUALS },
+        { TOKEN_GREATER, NULL, REQUIRE_GREATER },
+        { TOKEN_LESS, NULL, REQUIRE_LESS },
+        { TOKEN_IDENTIFIER, "in", REQUIRE_IN },
         { TOKEN_IDENTIFIER, "notin", REQUIRE_NOT_IN },
     };
 

@@ -21,7 +21,7 @@ int selector_from_view(struct arena *arena, const struct label_selector *view, c
     for (size_t i = 0; i < view->match_expressions.count; i++) {
         enum requirement_op op;
 
-        if (!selector_op_from_name(view->match_expressions.items[i].operator, &op))
+        if (!selector_op_from_name(view->match_expressions.items[i].operator, & op))
             return err_set(err, ERR_BAD_REQUEST, "\"" STR_FMT "\" is not a valid label selector operator",
                            STR_ARG(str_first(view->match_expressions.items[i].operator, 100)));
         if ((r = selector_add(arena, selector, view->match_expressions.items[i].key, op,

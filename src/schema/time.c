@@ -112,8 +112,8 @@ static bool cut_zone(struct str *rest, int64_t *ret_offset)
     *ret_offset = 0;
     if (cut_char(rest, 'Z'))
         return true;
-    if ((!cut_char(rest, '+') && !cut_char(rest, '-')) || !cut_number(rest, 2, 0, 23, &hours) ||
-        !cut_char(rest, ':') || !cut_number(rest, 2, 0, 59, &minutes))
+    if ((!cut_char(rest, '+') && !cut_char(rest, '-')) || !cut_number(rest, 2, 0, 23, &hours) || !cut_char(rest, ':') ||
+        !cut_number(rest, 2, 0, 59, &minutes))
         return false;
     *ret_offset = (west ? -1 : 1) * (hours * 3600 + minutes * 60);
     return true;

@@ -40,9 +40,9 @@ static void test_vectors(void **state)
 
 static void test_refused(void **state)
 {
-    static const char *const standard[] = { "Z",     "Zg",   "Zg=",   "Zg===", "Zm8",  "Zm8==",    "Zm9v=", "=",
-                                            "====",  "Z===", "Zh==",  "Zm9=",  "Zg==Zg==", "Zm-v", "Zm_v",  "Zm v",
-                                            "Zg=\t=", "Zg=a", "Zm9v\x80", "Zg==A" };
+    static const char *const standard[] = { "Z",    "Zg",   "Zg=",    "Zg===", "Zm8",      "Zm8==",    "Zm9v=",
+                                            "=",    "====", "Z===",   "Zh==",  "Zm9=",     "Zg==Zg==", "Zm-v",
+                                            "Zm_v", "Zm v", "Zg=\t=", "Zg=a",  "Zm9v\x80", "Zg==A" };
     static const char *const url[] = { "Z", "Zg==", "Zm8=", "Zh", "Zm9", "Zm+v", "Zm/v", "Zm 9v", "Zm\n9v", "Zm9vY" };
     AUTO(arena) arena = arena_new(0);
     struct str bytes = STR_NULL;
@@ -103,10 +103,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_line_breaks),
-        cmocka_unit_test(test_round_trip_of_all_bytes),
+        cmocka_unit_test(test_vectors),     cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_line_breaks), cmocka_unit_test(test_round_trip_of_all_bytes),
         cmocka_unit_test(test_no_memory),
     };
 

@@ -521,9 +521,10 @@ static void test_stream_writer(void **state)
     jw_end_array(&w);
     jw_field_int(&w, "n", -1);
     jw_end_object(&w);
-    assert_str(buf_str(&buf), quotes(arena, "{'kind':'List','items':[{'i':0,'b':false},{'i':1,'b':true},[],null,{},[1]],"
-                                            "'n':-1}")
-                                  .data);
+    assert_str(buf_str(&buf),
+               quotes(arena, "{'kind':'List','items':[{'i':0,'b':false},{'i':1,'b':true},[],null,{},[1]],"
+                             "'n':-1}")
+                   .data);
 }
 
 int main(void)

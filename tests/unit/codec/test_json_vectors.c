@@ -11,7 +11,10 @@ struct vector {
     struct str text;
 };
 
-#define V(name, text) { name, STR_INIT(text) }
+#define V(name, text)        \
+    {                        \
+        name, STR_INIT(text) \
+    }
 
 static const struct vector accepted[] = {
     V("array of arrays with spaces", "[[]   ]"),
@@ -29,8 +32,7 @@ static const struct vector accepted[] = {
     V("number 0e+1", "[0e+1]"),
     V("number 0e1", "[0e1]"),
     V("number after space", "[ 4]"),
-    V("number close to zero",
-      "[-0.000000000000000000000000000000000000000000000000000000000000000000000000000001]\n"),
+    V("number close to zero", "[-0.000000000000000000000000000000000000000000000000000000000000000000000000000001]\n"),
     V("number int with exponent", "[20e1]"),
     V("number minus zero", "[-0]"),
     V("number negative int", "[-123]"),
@@ -438,8 +440,8 @@ static void test_special_bytes_everywhere(void **state)
     static const struct {
         char byte;
         bool accept;
-    } bytes[] = { { 'a', true }, { 0x7F, true }, { 0x1F, false }, { 0, false }, { (char)0x80, false },
-                  { (char)0xFF, false }, { '\n', false }, { ' ', true } };
+    } bytes[] = { { 'a', true },         { 0x7F, true },        { 0x1F, false }, { 0, false },
+                  { (char)0x80, false }, { (char)0xFF, false }, { '\n', false }, { ' ', true } };
     char text[64];
 
     for (size_t len = 1; len < 40; len++)
@@ -469,9 +471,9 @@ static void test_depth(void **state)
         uint32_t max_depth;
         bool close, accept;
     } cases[] = {
-        { DEEP, 0, true, true },      { JSON_MAX_DEPTH, 0, true, true }, { JSON_MAX_DEPTH + 1, 0, true, false },
-        { 100000, 0, false, false },  { 100000, 0, true, false },        { 3, 3, true, true },
-        { 4, 3, true, false },        { 100000, UINT32_MAX, true, false }, { 5000, 6000, true, true },
+        { DEEP, 0, true, true },     { JSON_MAX_DEPTH, 0, true, true },   { JSON_MAX_DEPTH + 1, 0, true, false },
+        { 100000, 0, false, false }, { 100000, 0, true, false },          { 3, 3, true, true },
+        { 4, 3, true, false },       { 100000, UINT32_MAX, true, false }, { 5000, 6000, true, true },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)

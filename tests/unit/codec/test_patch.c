@@ -307,14 +307,10 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json_patch),
-        cmocka_unit_test(test_merge_patch),
-        cmocka_unit_test(test_merge_into_nothing),
-        cmocka_unit_test(test_message_names_the_operation),
-        cmocka_unit_test(test_too_many_operations),
-        cmocka_unit_test(test_growth_is_bounded),
-        cmocka_unit_test(test_work_is_bounded),
-        cmocka_unit_test(test_merge_many),
+        cmocka_unit_test(test_json_patch),          cmocka_unit_test(test_merge_patch),
+        cmocka_unit_test(test_merge_into_nothing),  cmocka_unit_test(test_message_names_the_operation),
+        cmocka_unit_test(test_too_many_operations), cmocka_unit_test(test_growth_is_bounded),
+        cmocka_unit_test(test_work_is_bounded),     cmocka_unit_test(test_merge_many),
         cmocka_unit_test(test_allocation_failures),
     };
 

@@ -21,8 +21,9 @@ static const struct {
     { "leading divider", "---\na: 1\n", "{'a':1}" },
     { "end marker", "a: 1\n...\n", "{'a':1}" },
     { "directive", "%YAML 1.1\n---\na: 1\n", "{'a':1}" },
-    { "byte order mark", "\xEF\xBB\xBF"
-                         "a: 1\n",
+    { "byte order mark",
+      "\xEF\xBB\xBF"
+      "a: 1\n",
       "{'a':1}" },
     { "two documents", "a: 1\n---\nb: 2\n", NULL },
     { "literal block", "a: |\n  one\n  two\n", "{'a':'one\\ntwo\\n'}" },
@@ -332,8 +333,7 @@ static const struct {
     { "['a: b','x #y','- a','*a','&a','!a','%a','@a','`a','[a','{a','',' a','a ','#a','?','|','>','-']",
       "- 'a: b'\n- 'x #y'\n- '- a'\n- '*a'\n- '&a'\n- '!a'\n- '%a'\n- '@a'\n- '`a'\n- '[a'\n- '{a'\n- \"\"\n- ' a'\n"
       "- 'a '\n- '#a'\n- '?'\n- '|'\n- '>'\n- '-'\n" },
-    { "{'script':'one\\ntwo\\n','last':'one\\ntwo','x':1}",
-      "script: |\n  one\n  two\nlast: |-\n  one\n  two\nx: 1\n" },
+    { "{'script':'one\\ntwo\\n','last':'one\\ntwo','x':1}", "script: |\n  one\n  two\nlast: |-\n  one\n  two\nx: 1\n" },
     { "['tab\\tx','bell\\u0007','nul\\u0000']", "- \"tab\\tx\"\n- \"bell\\a\"\n- \"nul\\0\"\n" },
     { "{'1':'a','true':'b'}", "\"1\": a\n\"true\": b\n" },
     { "[1e3,-0,12345678901234567890]", "- 1e+3\n- -0\n- 12345678901234567890\n" },
@@ -388,8 +388,7 @@ static void test_strings_round_trip(void **state)
         struct err err = { 0 };
 
         if (yaml_parse(arena, buf_str(&buf), NULL, &again, &err) < 0 || !json_equal(json, again))
-            fail_msg("%s: %s\nfrom %s", err.message, json_text(arena, json).data,
-                     arena_cstr(arena, buf_str(&buf)));
+            fail_msg("%s: %s\nfrom %s", err.message, json_text(arena, json).data, arena_cstr(arena, buf_str(&buf)));
     }
 }
 
@@ -416,16 +415,11 @@ static void test_write_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),
-        cmocka_unit_test(test_errors_say_where),
-        cmocka_unit_test(test_duplicates),
-        cmocka_unit_test(test_all_documents),
-        cmocka_unit_test(test_alias_bombs),
-        cmocka_unit_test(test_depth),
-        cmocka_unit_test(test_many_keys),
-        cmocka_unit_test(test_allocation_failures),
-        cmocka_unit_test(test_write),
-        cmocka_unit_test(test_strings_round_trip),
+        cmocka_unit_test(test_parse),       cmocka_unit_test(test_errors_say_where),
+        cmocka_unit_test(test_duplicates),  cmocka_unit_test(test_all_documents),
+        cmocka_unit_test(test_alias_bombs), cmocka_unit_test(test_depth),
+        cmocka_unit_test(test_many_keys),   cmocka_unit_test(test_allocation_failures),
+        cmocka_unit_test(test_write),       cmocka_unit_test(test_strings_round_trip),
         cmocka_unit_test(test_write_limit),
     };
 

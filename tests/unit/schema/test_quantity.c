@@ -121,10 +121,11 @@ static const struct {
 };
 
 static const char *const invalid[] = {
-    "",      " ",    " 1",    "1 ",   "1.1.M", "1+1.0M", "0.1mi", "0.1am", "aoeu", ".5i",  "1i",   "-3.01i", "-3.01e-",
-    "-",     "+",    ".",     "-.",   "m",     "Ki",     "e3",    "1e",    "1E+",  "1e+-3", "1ee3", "1e3e3",  "1Ki5",
-    "1K",    "1ki",  "1mi",   "1MI",  "1Kii",  "1kK",    "1KiB",  "1B",    "1g",   "--1",  "+-1",  "1,5",    "0x10",
-    "1_000", "1e3k", "1e3Ki", "1e1.5", "NaN",  "inf",    "1\n",   "1/2",   "1 Gi", "\xC2\xB5", "1\xC2\xB5", "1p", "1t",
+    "",       " ",       " 1",    "1 ",   "1.1.M",    "1+1.0M",    "0.1mi", "0.1am", "aoeu",  ".5i",   "1i",
+    "-3.01i", "-3.01e-", "-",     "+",    ".",        "-.",        "m",     "Ki",    "e3",    "1e",    "1E+",
+    "1e+-3",  "1ee3",    "1e3e3", "1Ki5", "1K",       "1ki",       "1mi",   "1MI",   "1Kii",  "1kK",   "1KiB",
+    "1B",     "1g",      "--1",   "+-1",  "1,5",      "0x10",      "1_000", "1e3k",  "1e3Ki", "1e1.5", "NaN",
+    "inf",    "1\n",     "1/2",   "1 Gi", "\xC2\xB5", "1\xC2\xB5", "1p",    "1t",
 };
 
 static void test_canonical(void **state)
@@ -195,11 +196,11 @@ static void test_values(void **state)
 static void test_order(void **state)
 {
     /* Each is less than the next. */
-    static const char *const ascending[] = { "-1e28", "-1Gi", "-1G", "-1", "-1m", "0",     "1n",    "1u",   "1m",
-                                             "999m",  "1",    "1k",  "1Ki", "1M", "1.5Mi", "1536.1Ki", "1G", "1Gi",
-                                             "1E",    "1Ei",  "1e28" };
-    static const char *const equal[][2] = { { "1", "1000m" },    { "1Gi", "1024Mi" }, { "1e3", "1k" },
-                                            { "0", "-0Ki" },     { "0.5", ".5" },     { "1073741824", "1Gi" },
+    static const char *const ascending[] = { "-1e28", "-1Gi",     "-1G",  "-1",  "-1m", "0",   "1n",
+                                             "1u",    "1m",       "999m", "1",   "1k",  "1Ki", "1M",
+                                             "1.5Mi", "1536.1Ki", "1G",   "1Gi", "1E",  "1Ei", "1e28" };
+    static const char *const equal[][2] = { { "1", "1000m" },   { "1Gi", "1024Mi" }, { "1e3", "1k" },
+                                            { "0", "-0Ki" },    { "0.5", ".5" },     { "1073741824", "1Gi" },
                                             { "1.50", "1500m" } };
     struct quantity a, b;
 

@@ -72,13 +72,62 @@ static const struct {
 };
 
 static const char *const invalid[] = {
-    "=",          "=b",         "!",          "!=b",       "!!a",        "a=b,",     ",a=b",       ",",
-    "a==b==c",    "a=b=c",      "a b",        "a=b c",     "a in",       "a in x",   "a in (x",    "a in ()",
-    "a notin ()", "a in (x y)", "a in ((x))", "a in (x))", "a in (x)b",  "!a=b",     "!a in (b)",  "a===b",
-    "a=!b",       "a>",         "a>x",        "a>1.5",     "a<",         "a>1,",     "a><1",       "-a=b",
-    "a-=b",       ".a",         "a.",         "a=-b",      "a=b-",       "a=b/c",    "a/b/c=d",    "/a=b",
-    "A.com/x=y",  "a_b/x=y",    "-a/x",       "a-/x",      "a..b/x",     "a/=b",     "a$",         "a=b$",
-    "(a)",        "a=(b)",      "a in x,y",   "a in =b",   "a in (x,=)", "a=\xC3\xA9", "\xC3\xA9=a", "a notin",
+    "=",
+    "=b",
+    "!",
+    "!=b",
+    "!!a",
+    "a=b,",
+    ",a=b",
+    ",",
+    "a==b==c",
+    "a=b=c",
+    "a b",
+    "a=b c",
+    "a in",
+    "a in x",
+    "a in (x",
+    "a in ()",
+    "a notin ()",
+    "a in (x y)",
+    "a in ((x))",
+    "a in (x))",
+    "a in (x)b",
+    "!a=b",
+    "!a in (b)",
+    "a===b",
+    "a=!b",
+    "a>",
+    "a>x",
+    "a>1.5",
+    "a<",
+    "a>1,",
+    "a><1",
+    "-a=b",
+    "a-=b",
+    ".a",
+    "a.",
+    "a=-b",
+    "a=b-",
+    "a=b/c",
+    "a/b/c=d",
+    "/a=b",
+    "A.com/x=y",
+    "a_b/x=y",
+    "-a/x",
+    "a-/x",
+    "a..b/x",
+    "a/=b",
+    "a$",
+    "a=b$",
+    "(a)",
+    "a=(b)",
+    "a in x,y",
+    "a in =b",
+    "a in (x,=)",
+    "a=\xC3\xA9",
+    "\xC3\xA9=a",
+    "a notin",
     "a=bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa=b",
 };
@@ -118,10 +167,10 @@ static void test_refused(void **state)
     }
 }
 
-#define MAP(...)                                                                                                       \
-    (struct str_map)                                                                                                   \
-    {                                                                                                                  \
-        (const struct str_pair[]){ __VA_ARGS__ }, ARRAY_LEN(((const struct str_pair[]){ __VA_ARGS__ }))                \
+#define MAP(...)                                                                                        \
+    (struct str_map)                                                                                    \
+    {                                                                                                   \
+        (const struct str_pair[]){ __VA_ARGS__ }, ARRAY_LEN(((const struct str_pair[]){ __VA_ARGS__ })) \
     }
 
 static void test_matches(void **state)

@@ -178,12 +178,8 @@ static void test_durations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),
-        cmocka_unit_test(test_invalid),
-        cmocka_unit_test(test_beyond_the_range),
-        cmocka_unit_test(test_micro),
-        cmocka_unit_test(test_each_day),
-        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_valid), cmocka_unit_test(test_invalid),  cmocka_unit_test(test_beyond_the_range),
+        cmocka_unit_test(test_micro), cmocka_unit_test(test_each_day), cmocka_unit_test(test_durations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
