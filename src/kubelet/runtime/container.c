@@ -345,8 +345,8 @@ int container_get(struct runtime *runtime, struct str id, struct arena *arena, s
     return r < 0 ? r : copy_info(runtime, entry, arena, ret_container, err);
 }
 
-int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct runtime_container **ret_list,
-                   size_t *ret_count, struct err *err)
+int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena,
+                   struct runtime_container **ret_list, size_t *ret_count, struct err *err)
 {
     struct container_entry **entries;
     size_t count;

@@ -29,8 +29,8 @@ struct container_log_source {
      * still comes out. NULL: never. */
     bool (*ended)(void *arg);
     void *arg;
-    /* For follow: an eventfd (or any descriptor) that turns readable when the reader should look at ended() or
-     * cancelled() again; -1: looks once a second. */
+    /* For follow: a descriptor that turns, and stays, readable once ended() or cancelled() has become true; -1: looks
+     * once a second. */
     int wake_fd;
     bool (*cancelled)(void *arg); /* NULL: never */
 };

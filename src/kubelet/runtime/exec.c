@@ -22,11 +22,10 @@
 #include "base/file.h"
 
 #define CONSOLE_TIMEOUT_MS 30000
-#define EXEC_PATH_MAX (RUN_DIR_MAX + 32)
 
 /* The files of one execution, all in the run folder. */
 struct exec_files {
-    char pid[EXEC_PATH_MAX], log[EXEC_PATH_MAX], console[EXEC_PATH_MAX];
+    char pid[CONTAINER_EXEC_PATH_MAX], log[CONTAINER_EXEC_PATH_MAX], console[CONTAINER_EXEC_PATH_MAX];
 };
 
 /* The command line, in an arena. */

@@ -139,8 +139,8 @@ int container_delete(struct runtime *runtime, struct str id, struct err *err);
 int container_get(struct runtime *runtime, struct str id, struct arena *arena, struct runtime_container *ret_container,
                   struct err *err);
 /* All, or those of one pod (pod_uid set), the oldest first. */
-int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena, struct runtime_container **ret_list,
-                   size_t *ret_count, struct err *err);
+int container_list(struct runtime *runtime, struct str pod_uid, struct arena *arena,
+                   struct runtime_container **ret_list, size_t *ret_count, struct err *err);
 int container_update(struct runtime *runtime, struct str id, const struct oci_resources *resources, struct err *err);
 int container_usage(struct runtime *runtime, struct str id, struct cgroup_usage *ret_usage, struct err *err);
 /* Blocks until it has exited; false after timeout (0: none). */
@@ -166,11 +166,12 @@ struct container_stream_options {
     struct str_list args;
     bool terminal, input, output, errors;
 };
+#define CONTAINER_EXEC_PATH_MAX 192
 struct container_stream {
     int in, out, err; /* -1: none */
     bool terminal;
     pid_t pid;        /* of the crun that waits for the command */
-    char pid_file[192], log_file[192];
+    char pid_file[CONTAINER_EXEC_PATH_MAX], log_file[CONTAINER_EXEC_PATH_MAX];
 };
 int container_exec_start(struct runtime *runtime, struct str id, const struct container_stream_options *options,
                          struct container_stream *ret_stream, struct err *err);

@@ -1,8 +1,8 @@
 /* state_file.c - the runtime's small files.
  *
  * They describe processes of this boot. A kill at any moment must leave the old or the new file, so they are renamed
- * into place; a power cut ends the containers anyway, so nothing is synced to the disk: that would cost more than starting
- * a container. A file that a power cut tore is found unreadable and its container removed. */
+ * into place; a power cut ends the containers anyway, so nothing is synced to the disk: that would cost more than
+ * starting a container. A file that a power cut tore is found unreadable and its container removed. */
 #include "kubelet/runtime/runtime_internal.h"
 
 #include <errno.h>
