@@ -6,9 +6,10 @@
  *
  * crun 1.8 refuses to work where cgroup v1 has the controllers but a v2 tree is mounted too. There we run conmon and
  * crun in a mount namespace of their own, in which the v2 tree is unmounted. It is held by a descriptor only (and by
- * the conmons in it), so nothing needs cleaning up. Mounts that the agent makes later must show there, and unmounts too,
- * or a dead pod's network would live as long as its neighbour's conmon: so where the host's mounts are private, the
- * agent's two folders are made shared mounts. That is why root file systems and volumes have to be below data_dir. */
+ * the conmons in it), so nothing needs cleaning up. Mounts that the agent makes later must show there, and unmounts
+ * too, or a dead pod's network would live as long as its neighbour's conmon: so where the host's mounts are private,
+ * the agent's two folders are made shared mounts. That is why root file systems and volumes have to be below
+ * data_dir. */
 #include "kubelet/runtime/namespace.h"
 
 #include <errno.h>

@@ -101,22 +101,22 @@ static bool find_user(struct str passwd, struct str name, bool by_number, uint32
     return false;
 }
 
-static int choose_user(struct str passwd, struct str name, struct container_user *user, struct err *err)
+static int choose_user(struct str passwd, struct str name, struct user *user, struct err *err)
 {
     struct passwd_line line;
     uint32_t uid = 0;
 
     if (name.len && find_user(passwd, name, false, 0, &line)) {
-        *user = (struct container_user){ .uid = line.uid, .gid = line.gid, .name = line.name, .home = line.home };
+        *user = (struct user){ .uid = line.uid, .gid = line.gid, .name = line.name, .home = line.home };
         return 0;
     }
     if (name.len && !is_number(name))
         return err_set(err, ERR_NOT_FOUND, "the image has no user \"" STR_FMT "\"", STR_ARG(str_first(name, 100)));
     if (name.len && !parse_id(name, &uid))
         return err_set(err, ERR_INVALID, "user \"" STR_FMT "\" is out of range", STR_ARG(str_first(name, 100)));
-    *user = (struct container_user){ .uid = uid };
+    *user = (struct user){ .uid = uid };
     if (find_user(passwd, STR_NULL, true, uid, &line))
-        *user = (struct container_user){ .uid = uid, .gid = line.gid, .name = line.name, .home = line.home };
+        *user = (struct user){ .uid = uid, .gid = line.gid, .name = line.name, .home = line.home };
     return 0;
 }
 
@@ -131,7 +131,7 @@ static bool parse_group(struct str line, struct str *ret_name, struct str *ret_m
     return ret_name->len && parse_id(gid, ret_gid);
 }
 
-static int choose_group(struct str groups, struct str wanted, struct container_user *user, struct err *err)
+static int choose_group(struct str groups, struct str wanted, struct user *user, struct err *err)
 {
     struct str line, name, members;
     uint32_t gid;
@@ -159,7 +159,7 @@ static bool is_member(struct str members, struct str name)
     return false;
 }
 
-static int collect_groups(struct str groups, struct arena *arena, struct container_user *user, struct err *err)
+static int collect_groups(struct str groups, struct arena *arena, struct user *user, struct err *err)
 {
     VEC(uint32_t) gids = VEC_INIT;
     struct str line, name, members;
@@ -180,30 +180,30 @@ static int collect_groups(struct str groups, struct arena *arena, struct contain
     uint32_t *copy = arena_array_of(arena, gids.count + 1, uint32_t);
     if (copy && gids.count)
         memcpy(copy, gids.items, gids.count * sizeof *copy);
-    user->additional_gids = copy;
-    user->additional_gid_count = gids.count;
+    user->groups = copy;
+    user->group_count = gids.count;
     vec_deinit(&gids);
     return copy ? 0 : err_set(err, ERR_NO_MEMORY, "groups of the user");
 }
 
-int user_resolve(const char *rootfs, struct str text, struct arena *arena, struct container_user *ret_user,
+int user_resolve(const char *rootfs, struct str text, struct arena *arena, struct user *ret_user,
                  struct err *err)
 {
     AUTO_DEINIT(buf, passwd) = { .limit = FILE_MAX };
-    AUTO_DEINIT(buf, groups) = { .limit = FILE_MAX };
-    struct container_user user;
+    AUTO_DEINIT(buf, group) = { .limit = FILE_MAX };
+    struct user user;
     struct str rest = text, name = STR_NULL;
 
     str_split(&rest, ':', &name);
     int r = read_in_root(rootfs, "etc/passwd", &passwd, err);
     if (r == 0)
-        r = read_in_root(rootfs, "etc/group", &groups, err);
+        r = read_in_root(rootfs, "etc/group", &group, err);
     if (r == 0)
         r = choose_user(buf_str(&passwd), name, &user, err);
     if (r == 0 && rest.len)
-        r = choose_group(buf_str(&groups), rest, &user, err);
+        r = choose_group(buf_str(&group), rest, &user, err);
     if (r == 0)
-        r = collect_groups(buf_str(&groups), arena, &user, err);
+        r = collect_groups(buf_str(&group), arena, &user, err);
     if (r < 0)
         return r;
     user.name = user.name.data ? arena_str(arena, user.name) : STR_NULL; /* they pointed into the file's text */
