@@ -3,7 +3,7 @@
  * All of an informer's work runs on its strand: listing, draining the watch, calling handlers. The cache is read by others
  * under a read lock; only the strand writes, and handlers are called after the lock was given back. A watch that ends is
  * opened again from the last revision; when that is gone (410) the list is read anew and the difference becomes
- * events. Failures are retried with back-off. */
+ * events. Failures are retried with back-off. Nothing is posted to a strand once the informer is stopping. */
 #include "client/informer.h"
 
 #include <stdio.h>
@@ -42,10 +42,11 @@ struct informer {
     VEC(struct index) indexes;
     /* Of the strand alone: */
     struct client_watch *watch;
-    uint64_t revision;
     unsigned failures;
+    /* Read by all: */
+    _Atomic uint64_t revision; /* what the cache shows; 0: it must be listed */
     atomic_bool synced;
-    struct mutex timer_lock;
+    struct mutex stop_lock; /* guards what follows, and posting to the strand */
     struct executor_timer *retry;
     bool stopping;
 };
@@ -60,9 +61,10 @@ struct informers {
     struct executor *executor;
     struct rng *rng;
     VEC(struct informer *) items;
+    struct strand *strand; /* runs what waits for the first sync */
     struct mutex lock;
-    VEC(struct waiter) waiters; /* for the first sync */
-    bool started;
+    VEC(struct waiter) waiters;
+    bool started, stopped;
 };
 
 static void step(void *arg);
@@ -153,7 +155,8 @@ static void tell(struct informer *informer, struct object *old, struct object *n
         handler->changed(handler->ctx, old, new);
 }
 
-static int apply(struct informer *informer, struct str key, struct object *new, struct err *err)
+/* revision: what the cache shows with this change in it, 0 to leave that. Handlers find it set already. */
+static int apply(struct informer *informer, struct str key, struct object *new, uint64_t revision, struct err *err)
 {
     struct object *old;
 
@@ -161,6 +164,8 @@ static int apply(struct informer *informer, struct str key, struct object *new, 
         object_unref(old);
         return err_set(err, ERR_NO_MEMORY, "informer of " STR_FMT, STR_ARG(informer->resource->plural));
     }
+    if (revision)
+        atomic_store(&informer->revision, revision);
     if (old || new)
         tell(informer, old, new);
     object_unref(old);
@@ -204,7 +209,7 @@ static int apply_deletions(struct informer *informer, const struct map *found, s
             code = vec_push(&gone, e->value);
     rwlock_unlock(&informer->lock);
     for (size_t i = 0; code == 0 && i < gone.count; i++)
-        code = apply(informer, gone.items[i]->key, NULL, err);
+        code = apply(informer, gone.items[i]->key, NULL, 0, err);
     vec_deinit(&gone);
     return code < 0 ? err_set(err, ERR_NO_MEMORY, "informer") : 0;
 }
@@ -217,7 +222,7 @@ static int apply_list(struct informer *informer, struct map *found, struct err *
         struct object *new = e->value, *old = map_get(&informer->objects, e->key); /* only we write it */
 
         if (!old || old->revision != new->revision)
-            code = apply(informer, new->key, new, err);
+            code = apply(informer, new->key, new, 0, err);
     }
     return code;
 }
@@ -235,7 +240,7 @@ static int list(struct informer *informer, struct err *err)
     if (code == 0)
         code = apply_list(informer, &listing.found, err);
     if (code == 0)
-        informer->revision = revision;
+        atomic_store(&informer->revision, revision);
     for (struct map_entry *e = NULL; (e = map_next(&listing.found, e));)
         object_unref(e->value);
     map_deinit(&listing.found);
@@ -254,26 +259,37 @@ static void note_synced(struct informer *informer)
     if (!informers_synced(factory))
         return;
     for vec_each(&factory->waiters, waiter)
-        executor_post(factory->executor, waiter->fn, waiter->arg, NULL);
+        if (!factory->stopped && strand_post(factory->strand, waiter->fn, waiter->arg, NULL) < 0)
+            log_error("informer", "no memory to tell that the first lists are there");
     vec_clear(&factory->waiters);
+}
+
+/* Locked. */
+static void step_soon(struct informer *informer)
+{
+    struct err err;
+
+    if (!informer->stopping && strand_post(informer->strand, step, informer, &err) < 0)
+        log_error("informer", STR_FMT ": cannot go on: %s", STR_ARG(informer->resource->plural), err.message);
 }
 
 static void wake(void *arg)
 {
     struct informer *informer = arg;
 
-    strand_post(informer->strand, step, informer, NULL);
+    LOCKED(&informer->stop_lock);
+    step_soon(informer);
 }
 
 static void retry_due(void *arg)
 {
     struct informer *informer = arg;
 
-    LOCKED(&informer->timer_lock);
+    LOCKED(&informer->stop_lock);
     if (informer->stopping)
-        return; /* informer_free() has the handle and waits */
+        return; /* informer_stop() has the handle and waits */
     executor_cancel(informer->factory->executor, TAKE(informer->retry));
-    wake(informer);
+    step_soon(informer);
 }
 
 static void retry_later(struct informer *informer)
@@ -283,7 +299,7 @@ static void retry_later(struct informer *informer)
 
     informer->failures++;
     delay += (nsec_t)((double)delay * 0.2 * rng_unit(informer->factory->rng));
-    LOCKED(&informer->timer_lock);
+    LOCKED(&informer->stop_lock);
     if (informer->stopping || informer->retry)
         return;
     if (executor_post_after(informer->factory->executor, delay, retry_due, informer, &informer->retry, &err) < 0)
@@ -294,10 +310,11 @@ static int apply_event(struct informer *informer, struct watch_event *event, str
 {
     int code = 0;
 
-    if (event->kind != WATCH_BOOKMARK)
-        code = apply(informer, event->object->key, event->kind == WATCH_DELETED ? NULL : event->object, err);
-    if (code == 0)
-        informer->revision = event->revision;
+    if (event->kind == WATCH_BOOKMARK)
+        atomic_store(&informer->revision, event->revision);
+    else
+        code = apply(informer, event->object->key, event->kind == WATCH_DELETED ? NULL : event->object,
+                     event->revision, err);
     object_unref(event->object);
     return code;
 }
@@ -325,12 +342,12 @@ static int advance(struct informer *informer, struct err *err)
                                       .field_selector = informer->field_selector };
     int code;
 
-    if (!informer->revision) {
+    if (!atomic_load(&informer->revision)) {
         if ((code = list(informer, err)) < 0)
             return code;
         note_synced(informer);
     }
-    if (!informer->watch && (code = client->ops->watch(client, &call, informer->revision, wake, informer,
+    if (!informer->watch && (code = client->ops->watch(client, &call, atomic_load(&informer->revision), wake, informer,
                                                        &informer->watch, err)) < 0)
         return code;
     return drain(informer, err);
@@ -351,7 +368,7 @@ static void step(void *arg)
     if (informer->watch)
         informer->watch = informer->watch->free(informer->watch);
     if (code == -ERR_EXPIRED || code == -ERR_GONE)
-        informer->revision = 0;
+        atomic_store(&informer->revision, 0);
     if (informer->failures > 2)
         log_warn("informer", STR_FMT ": %s", STR_ARG(informer->resource->plural), err.message);
     retry_later(informer);
@@ -359,17 +376,24 @@ static void step(void *arg)
 
 /* -- life -- */
 
+/* Its strand ends and its watch closes; the cache stays. */
+static void informer_stop(struct informer *informer)
+{
+    mutex_lock(&informer->stop_lock);
+    informer->stopping = true;
+    struct executor_timer *retry = TAKE(informer->retry);
+    mutex_unlock(&informer->stop_lock);
+    executor_cancel_wait(informer->factory->executor, retry);
+    informer->strand = strand_free(informer->strand);
+    if (informer->watch)
+        informer->watch = informer->watch->free(informer->watch);
+}
+
 static struct informer *informer_free(struct informer *informer)
 {
     if (!informer)
         return NULL;
-    mutex_lock(&informer->timer_lock);
-    informer->stopping = true;
-    mutex_unlock(&informer->timer_lock);
-    executor_cancel_wait(informer->factory->executor, informer->retry);
-    strand_free(informer->strand);
-    if (informer->watch)
-        informer->watch->free(informer->watch);
+    informer_stop(informer);
     for vec_each(&informer->indexes, index) {
         for (struct map_entry *e = NULL; (e = map_next(&index->buckets, e));)
             bucket_free(e->value);
@@ -381,7 +405,7 @@ static struct informer *informer_free(struct informer *informer)
     vec_deinit(&informer->indexes);
     vec_deinit(&informer->handlers);
     rwlock_deinit(&informer->lock);
-    mutex_deinit(&informer->timer_lock);
+    mutex_deinit(&informer->stop_lock);
     free((char *)informer->field_selector.data);
     free(informer);
     return NULL;
@@ -398,7 +422,7 @@ static int informer_new(struct informers *factory, const struct resource *resour
     informer->factory = factory;
     informer->resource = resource;
     rwlock_init(&informer->lock);
-    mutex_init(&informer->timer_lock);
+    mutex_init(&informer->stop_lock);
     if (field_selector.data) {
         char *copy = str_dup(field_selector);
 
@@ -417,7 +441,7 @@ static int informer_new(struct informers *factory, const struct resource *resour
 int informers_new(struct client *client, struct executor *executor, struct rng *rng, struct informers **ret_informers,
                   struct err *err)
 {
-    struct informers *informers = calloc(1, sizeof *informers);
+    AUTO(informers) informers = calloc(1, sizeof *informers);
 
     if (!informers)
         return err_set(err, ERR_NO_MEMORY, "informers");
@@ -425,14 +449,31 @@ int informers_new(struct client *client, struct executor *executor, struct rng *
     informers->executor = executor;
     informers->rng = rng;
     mutex_init(&informers->lock);
-    *ret_informers = informers;
+    int code = strand_new(executor, &informers->strand, err);
+
+    if (code < 0)
+        return code;
+    *ret_informers = TAKE(informers);
     return 0;
+}
+
+void informers_stop(struct informers *informers)
+{
+    if (!informers)
+        return;
+    mutex_lock(&informers->lock);
+    informers->stopped = true;
+    mutex_unlock(&informers->lock);
+    for vec_each(&informers->items, informer)
+        informer_stop(*informer);
+    informers->strand = strand_free(informers->strand);
 }
 
 struct informers *informers_free(struct informers *informers)
 {
     if (!informers)
         return NULL;
+    informers_stop(informers);
     for vec_each(&informers->items, informer)
         informer_free(*informer);
     vec_deinit(&informers->items);
@@ -511,14 +552,21 @@ bool informers_synced(struct informers *informers)
 int informers_when_synced(struct informers *informers, executor_fn *fn, void *arg, struct err *err)
 {
     LOCKED(&informers->lock);
+    if (informers->stopped)
+        return err_set(err, ERR_CANCELLED, "informers have stopped");
     if (informers_synced(informers))
-        return executor_post(informers->executor, fn, arg, err);
+        return strand_post(informers->strand, fn, arg, err);
     if (vec_push(&informers->waiters, ((struct waiter){ fn, arg })) < 0)
         return err_set(err, ERR_NO_MEMORY, "waiting for informers");
     return 0;
 }
 
 /* -- look-ups -- */
+
+uint64_t informer_revision(struct informer *informer)
+{
+    return atomic_load(&informer->revision);
+}
 
 struct object *informer_get(struct informer *informer, struct str key)
 {

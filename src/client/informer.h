@@ -14,6 +14,9 @@ struct informer;
 
 int informers_new(struct client *client, struct executor *executor, struct rng *rng, struct informers **ret_informers,
                   struct err *err);
+/* Afterwards no handler and no when_synced function runs, nor ever will; look-ups go on. Before those are freed whom
+ * handlers tell. */
+void informers_stop(struct informers *informers);
 struct informers *informers_free(struct informers *informers);
 DEFINE_AUTO(informers, informers_free)
 struct client *informers_client(struct informers *informers);
@@ -35,8 +38,12 @@ int informer_add_index(struct informer *informer, const char *name, informer_ind
 
 int informers_start(struct informers *informers, struct err *err);
 bool informers_synced(struct informers *informers); /* every informer has its first list */
-/* fn runs on the executor once all are synced. */
+/* fn runs on the executor once all are synced, one such function at a time. */
 int informers_when_synced(struct informers *informers, executor_fn *fn, void *arg, struct err *err);
+
+/* The cache shows every change of its resource up to this revision; 0 while it is being listed. Whoever wrote an object
+ * at revision R waits for R here, so as not to act on what was before. */
+uint64_t informer_revision(struct informer *informer);
 
 /* One reference for the caller, or NULL. key: "ns/name" or "name". */
 struct object *informer_get(struct informer *informer, struct str key);

@@ -42,7 +42,7 @@ struct workqueue {
     struct list ready;
     struct worker *workers;
     int worker_count, firing;
-    bool closed;
+    bool paused, closed;
 };
 
 static void work(void *arg);
@@ -50,7 +50,7 @@ static void work(void *arg);
 /* Locked. Wakes a worker that sleeps, if there is one. */
 static void rouse(struct workqueue *queue)
 {
-    for (int i = 0; i < queue->worker_count && !list_empty(&queue->ready); i++) {
+    for (int i = 0; !queue->paused && i < queue->worker_count && !list_empty(&queue->ready); i++) {
         struct worker *worker = &queue->workers[i];
         struct err err;
 
@@ -226,6 +226,7 @@ int workqueue_new(const struct workqueue_options *options, struct workqueue **re
     if (!queue)
         return err_set(err, ERR_NO_MEMORY, "work queue %s", options->name);
     queue->options = *options;
+    queue->paused = options->paused;
     list_init(&queue->ready);
     mutex_init(&queue->lock);
     cond_init(&queue->timer_done);
@@ -245,6 +246,14 @@ int workqueue_new(const struct workqueue_options *options, struct workqueue **re
     }
     *ret_queue = TAKE(queue);
     return 0;
+}
+
+void workqueue_start(struct workqueue *queue)
+{
+    LOCKED(&queue->lock);
+    queue->paused = false;
+    for (int i = 0; i < queue->worker_count; i++)
+        rouse(queue);
 }
 
 /* Closes, then waits for what runs: reconciles on their strands, timers in the middle of firing. */

@@ -21,10 +21,12 @@ struct workqueue_options {
     int workers; /* 0: 1 */
     reconcile_fn *reconcile;
     void *ctx;
+    bool paused; /* keys only gather until workqueue_start() */
 };
 int workqueue_new(const struct workqueue_options *options, struct workqueue **ret_queue, struct err *err);
 struct workqueue *workqueue_free(struct workqueue *queue); /* waits for running reconciles */
 DEFINE_AUTO(workqueue, workqueue_free)
+void workqueue_start(struct workqueue *queue);
 
 void workqueue_add(struct workqueue *queue, struct str key);
 void workqueue_add_after(struct workqueue *queue, struct str key, nsec_t delay); /* the earliest wins */
