@@ -3,7 +3,7 @@
 # cluster_up NAME [OPTION...] and cluster_down in setup_file and teardown_file; k is kubectl on it.
 
 ROOT=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
-CARAVEL=${CARAVEL:-$ROOT/build/src/cli/caravel}
+CARAVEL=${CARAVEL:-$ROOT/build/caravel}
 KUBECTL_FOLDER=/usr/lib/google-cloud-sdk/bin
 
 free_port() { # one that nobody listens on now
