@@ -3,7 +3,8 @@
  * Strict: UTF-8 only, no trailing bytes, no NaN, surrogates paired, depth and size capped. Numbers keep their text, so
  * that what comes in goes out unchanged. Strings without escapes are slices of the input: the text must outlive the
  * tree. Objects keep the order of their members; a duplicate key keeps its first place and its last value (as Go's
- * decoder does) and is reported. Look-ups in large objects use an index built when first needed.
+ * decoder does) and is reported. Large objects carry an index, made while they are parsed, copied or built; reading
+ * never changes a tree.
  *
  * A tree belongs to one thread at a time until nobody changes it any more. */
 #pragma once
@@ -54,11 +55,12 @@ struct json_duplicates {
 };
 
 struct json_options {
-    uint32_t max_depth;                 /* 0: JSON_MAX_DEPTH */
+    uint32_t max_depth;                 /* 0: JSON_MAX_DEPTH; no more than JSON_DEPTH_CEILING */
     struct json_duplicates *duplicates; /* NULL: not wanted */
 };
 
 #define JSON_MAX_DEPTH 512
+#define JSON_DEPTH_CEILING 1024 /* what the stack of any thread bears, under sanitizers too */
 #define JSON_MAX_TEXT (1u << 30) /* bytes */
 #define JSON_DUPLICATES_MAX 100
 

@@ -18,9 +18,9 @@
 #include "codec/json_index.h"
 #include "codec/json_path.h"
 #include "codec/json_scan.h"
+#include "codec/json_unescape.h"
 
 #define SCRATCH_INLINE 8192
-#define DEPTH_CEILING 10000
 
 struct parser {
     struct arena *arena;
@@ -103,124 +103,22 @@ static inline const char *skip_space(const char *at, const char *end)
     return at;
 }
 
-/* The quote that ends the string, or NULL. A quote after an odd number of backslashes does not. */
-static const char *find_closing_quote(const char *at, const char *end)
-{
-    const char *from = at;
-
-    while ((at = memchr(at, '"', (size_t)(end - at)))) {
-        const char *slash = at;
-
-        while (slash > from && slash[-1] == '\\')
-            slash--;
-        if ((at - slash) % 2 == 0)
-            return at;
-        from = ++at;
-    }
-    return NULL;
-}
-
-static int hex4(const char *at, const char *end)
-{
-    int value = 0;
-
-    if (end - at < 4)
-        return -1;
-    for (int i = 0; i < 4; i++) {
-        char c = at[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
-
-        if (digit < 0)
-            return -1;
-        value = value << 4 | digit;
-    }
-    return value;
-}
-
-static char *put_utf8(char *out, uint32_t c)
-{
-    if (c < 0x80) {
-        *out++ = (char)c;
-    } else if (c < 0x800) {
-        *out++ = (char)(0xC0 | c >> 6);
-        *out++ = (char)(0x80 | (c & 0x3F));
-    } else if (c < 0x10000) {
-        *out++ = (char)(0xE0 | c >> 12);
-        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (char)(0x80 | (c & 0x3F));
-    } else {
-        *out++ = (char)(0xF0 | c >> 18);
-        *out++ = (char)(0x80 | (c >> 12 & 0x3F));
-        *out++ = (char)(0x80 | (c >> 6 & 0x3F));
-        *out++ = (char)(0x80 | (c & 0x3F));
-    }
-    return out;
-}
-
-/* at: behind "\u". */
-static const char *parse_unicode(struct parser *p, const char *at, const char *end, char **out)
-{
-    int high = hex4(at, end), low = 0;
-
-    if (high < 0)
-        return fail(p, at, "four hexadecimal digits after \\u");
-    if (high >= 0xDC00 && high <= 0xDFFF)
-        return fail(p, at - 2, "a high surrogate before a low one");
-    if (high < 0xD800 || high > 0xDFFF) {
-        *out = put_utf8(*out, (uint32_t)high);
-        return at + 4;
-    }
-    if (end - at < 10 || at[4] != '\\' || at[5] != 'u' || (low = hex4(at + 6, end)) < 0xDC00 || low > 0xDFFF)
-        return fail(p, at - 2, "a low surrogate after a high one");
-    *out = put_utf8(*out, 0x10000 + (((uint32_t)high - 0xD800) << 10 | ((uint32_t)low - 0xDC00)));
-    return at + 10;
-}
-
-/* at: the backslash. */
-static inline const char *parse_escape(struct parser *p, const char *at, const char *end, char **out)
-{
-    static const char escapes[128] = {
-        ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f', ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'
-    };
-    unsigned char c = (unsigned char)at[1]; /* the closing quote at the latest */
-
-    if (c == 'u')
-        return parse_unicode(p, at + 2, end, out);
-    if (c >= sizeof escapes || !escapes[c])
-        return fail(p, at + 1, "one of \"\\/bfnrtu after a backslash");
-    *(*out)++ = escapes[c];
-    return at + 2;
-}
-
 /* A string with escapes, decoded into the arena. It cannot get longer than it is written. */
 static const char *parse_escaped(struct parser *p, const char *start, const char *at, struct str *out)
 {
-    const char *end = find_closing_quote(at, p->end), *run;
+    const char *end = json_find_quote(at, p->end), *expected;
+    struct json_unescape unescape = { .at = start };
 
     if (!end)
         return fail(p, p->end, "'\"' at the end of a string");
-    char *decoded = arena_alloc(p->arena, (size_t)(end - start)), *to = decoded;
+    char *decoded = arena_alloc(p->arena, (size_t)(end - start));
 
     if (!decoded)
         return fail_memory(p);
-    for (run = start;; run = at) {
-        while ((at = json_skip_plain(at, end)) < end && (*at & 0x80)) {
-            unsigned len = json_utf8_len(at, end);
-
-            if (!len)
-                return fail(p, at, "valid UTF-8");
-            at += len;
-        }
-        memcpy(to, run, (size_t)(at - run));
-        to += at - run;
-        if (at == end)
-            break;
-        if (*at != '\\')
-            return fail(p, at, "control characters to be escaped");
-        if (!(at = parse_escape(p, at, end, &to)))
-            return NULL;
-    }
-    *out = str_of(decoded, (size_t)(to - decoded));
+    unescape.out = decoded;
+    if ((expected = json_unescape(&unescape, end)))
+        return fail(p, unescape.at, expected);
+    *out = str_of(decoded, (size_t)(unescape.out - decoded));
     return end + 1;
 }
 
@@ -563,7 +461,7 @@ int json_parse(struct arena *arena, struct str text, const struct json_options *
         .end = start + text.len,
         .scratch = scratch,
         .cap = sizeof scratch,
-        .depth_left = MIN(depth, DEPTH_CEILING),
+        .depth_left = MIN(depth, JSON_DEPTH_CEILING),
         .duplicates = options ? options->duplicates : NULL,
     };
 

@@ -473,7 +473,7 @@ static void test_depth(void **state)
     } cases[] = {
         { DEEP, 0, true, true },     { JSON_MAX_DEPTH, 0, true, true },   { JSON_MAX_DEPTH + 1, 0, true, false },
         { 100000, 0, false, false }, { 100000, 0, true, false },          { 3, 3, true, true },
-        { 4, 3, true, false },       { 100000, UINT32_MAX, true, false }, { 5000, 6000, true, true },
+        { 4, 3, true, false },       { 100000, UINT32_MAX, true, false }, { 1024, 6000, true, true },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
