@@ -108,6 +108,8 @@ int list_open_with(struct request *request, const struct selection *selection, r
     list->prefix = request_prefix(request, request->info.ns);
     if (!list->prefix.data)
         return err_set(err, ERR_NO_MEMORY, "list");
+    if (list->prefix.len > STORE_KEY_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "the namespace is too long");
     arena_init(&list->scratch, SCRATCH_LIMIT);
     *ret_list = list;
     return 0;

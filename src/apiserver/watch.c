@@ -19,6 +19,8 @@ int watch_open_with(struct request *request, const struct selection *selection, 
     watch->prefix = request_prefix(request, request->info.ns);
     if (!watch->prefix.data)
         return err_set(err, ERR_NO_MEMORY, "watch");
+    if (watch->prefix.len > STORE_KEY_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "the namespace is too long");
     arena_init(&watch->scratch, SCRATCH_LIMIT);
     *ret_watch = watch;
     return 0;
