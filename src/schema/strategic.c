@@ -178,7 +178,8 @@ static int find_list_meta(struct merger *m, const struct type *type, struct str 
     return 0;
 }
 
-/* Takes the patch's value for a member that the object lacks, or has with another kind. */
+/* Takes the patch's value for a member that the object lacks, or has with another kind. One that asks for its removal
+ * becomes null in the patch; delete_nulled() sees to it. */
 static int adopt(struct merger *m, struct json *original, struct str key, struct json *value)
 {
     bool keep;
@@ -187,7 +188,7 @@ static int adopt(struct merger *m, struct json *original, struct str key, struct
     if (r < 0)
         return r;
     if (!keep)
-        json_remove(original, key);
+        *value = (struct json){ .kind = JSON_NULL };
     else if (!json_set(m->arena, original, key, value))
         return merge_no_memory(m);
     return 0;
@@ -314,6 +315,8 @@ static int merge_members(struct merger *m, const struct type *type, struct json 
         r = order ? merge_ordered(m, type, original, member->key, &member->value, order)
                   : merge_member(m, type, original, member->key, &member->value);
     }
+    if (r == 0)
+        r = delete_nulled(m, original, patch);
     for (uint32_t i = 0; i < patch->count && r == 0 && directives; i++)
         if (is_directive(patch->members[i].key))
             r = apply_directive(m, type, original, patch, patch->members[i].key, &patch->members[i].value);

@@ -49,6 +49,8 @@ static const struct merging {
     { "delete a map", META, "{'labels':{'a':'1'},'name':'n'}", "{'labels':{'$patch':'delete'}}",
       "{'labels':{},'name':'n'}" },
     { "delete an absent map", META, "{'name':'n'}", "{'labels':{'$patch':'delete'}}", "{'name':'n'}" },
+    { "delete by a map what is none", META, "{'labels':'x','name':'n'}", "{'labels':{'$patch':'delete'}}",
+      "{'name':'n'}" },
     { "replace an absent map", META, "{'name':'n'}", "{'labels':{'$patch':'replace','a':'1'}}",
       "{'name':'n','labels':{'a':'1'}}" },
     { "merge says nothing new", META, "{'labels':{'a':'1'}}", "{'labels':{'$patch':'merge','b':'2'}}",
