@@ -325,7 +325,7 @@ static int make_status(struct pod_sync *sync, struct pod_status *status, struct 
     struct api_time now = time_of(clock_wall(sync->kubelet->options.clock));
 
     status->phase = str_from(phase);
-    status->qos_class = str_from(pod_qos_class(sync->pod));
+    status->qos_class = str_from(pod_quality_class(sync->pod));
     status->start_time = sync->pod->status.start_time.set ? sync->pod->status.start_time : now;
     status->nominated_node_name = sync->pod->status.nominated_node_name;
     if (sync->state->failure_reason[0]) {

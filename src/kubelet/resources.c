@@ -81,7 +81,7 @@ static void weigh(const struct container_array *containers, struct qos *qos)
         }
 }
 
-const char *pod_qos_class(const struct pod *pod)
+const char *pod_quality_class(const struct pod *pod)
 {
     struct qos qos = { false, true };
 
@@ -92,7 +92,7 @@ const char *pod_qos_class(const struct pod *pod)
 
 int container_oom_score_adj(const struct pod *pod, const struct container *container, int64_t node_memory)
 {
-    const char *class = pod_qos_class(pod);
+    const char *class = pod_quality_class(pod);
 
     if (strcmp(class, "Guaranteed") == 0)
         return -997;

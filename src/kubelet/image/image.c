@@ -209,6 +209,7 @@ int image_new(const struct image_parts *parts, struct image **ret_image, struct 
     if (!image->arena)
         return err_set(err, ERR_NO_MEMORY, "image");
     image->manifest = parts->manifest;
+    image->attributes = parts->attributes;
     image->config_json = arena_str(image->arena, parts->config_json);
     if (!image->config_json.data)
         return err_set(err, ERR_NO_MEMORY, "image");

@@ -42,6 +42,7 @@ struct image {
     struct image_strings repo_digests; /* "docker.io/library/nginx@sha256:..." */
     const struct image_layer *layers; /* bottom first */
     size_t layer_count;
+    struct digest attributes; /* one more layer on top, see store_attributes.c; unset: none */
     uint64_t size; /* of all layers */
     struct image_config config;
     struct str config_json; /* as it came */
@@ -50,7 +51,7 @@ struct image {
 /* What image_new() makes an image of; everything is copied. sizes has one number per diff_id of config_json. */
 struct image_parts {
     struct str config_json;
-    struct digest manifest;
+    struct digest manifest, attributes;
     struct image_strings repo_tags, repo_digests;
     const uint64_t *sizes;
     size_t size_count;

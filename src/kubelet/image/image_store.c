@@ -228,7 +228,7 @@ struct image_store *image_store_close(struct image_store *store)
     mutex_unlock(&store->lock);
 
     if (touched)
-        store_commit(store, keep_list, NULL, NULL);
+        image_store_change(store, keep_list, NULL, NULL);
     registry_free(store->registry);
     if (store->session)
         file_remove_tree(store->session, NULL);
@@ -331,7 +331,7 @@ int store_refresh(struct image_store *store, struct err *err)
     }
 }
 
-int store_commit(struct image_store *store, store_change *change, void *ctx, struct err *err)
+int image_store_change(struct image_store *store, store_change *change, void *ctx, struct err *err)
 {
     AUTO_DEINIT(store_index, index) = { VEC_INIT };
     struct file_identity identity;
@@ -447,10 +447,13 @@ static bool layer_is_listed(void *ctx, struct str short_name)
     struct image_store *store = ctx;
     LOCKED(&store->lock);
 
-    for index_each(&store->index, entry)
+    for index_each(&store->index, entry) {
+        if (str_has_prefix(digest_hex(&entry->image->attributes), short_name))
+            return true;
         for (size_t i = 0; i < entry->image->layer_count; i++)
             if (str_has_prefix(digest_hex(&entry->image->layers[i].diff_id), short_name))
                 return true;
+    }
     return false;
 }
 
@@ -485,7 +488,7 @@ int store_remove(struct image_store *store, struct str ref, uint64_t *ret_freed,
     int r = store_lock(store, true, &lock, err);
 
     if (r == 0)
-        r = store_commit(store, remove_ref, &removal, err);
+        r = image_store_change(store, remove_ref, &removal, err);
     if (r == 0 && removal.gone) {
         remove_config(store, removal.gone);
         r = sweep_locked(store, INT64_MAX, &freed, err);

@@ -33,7 +33,7 @@ struct overlay {
     struct image_store *store;
     const char *dir;
     bool read_only, old_kernel;
-    char lowers[IMAGE_LAYERS_MAX + 1][LAYER_NAME_LEN + 4]; /* "<name>/fs", top first */
+    char lowers[IMAGE_LAYERS_MAX + 2][LAYER_NAME_LEN + 4]; /* "<name>/fs", top first */
     size_t lower_count;
     char upper[PATH_MAX], work[PATH_MAX], target[PATH_MAX], empty[PATH_MAX];
 };
@@ -53,20 +53,26 @@ static bool has_lower(const struct overlay *overlay, const char *lower)
     return false;
 }
 
+static int add_lower(struct overlay *overlay, const struct digest *diff_id, struct err *err)
+{
+    char name[LAYER_NAME_LEN + 1], path[PATH_MAX], *lower = overlay->lowers[overlay->lower_count];
+
+    layer_name(diff_id, name);
+    snprintf(lower, sizeof overlay->lowers[0], "%s/fs", name);
+    snprintf(path, sizeof path, "%s/layers/%s", overlay->store->dir, lower);
+    if (!file_exists(path))
+        return err_set(err, ERR_NOT_FOUND, "layer %s is not in the store", name);
+    overlay->lower_count += !has_lower(overlay, lower);
+    return 0;
+}
+
 static int list_lowers(struct overlay *overlay, const struct image *image, struct err *err)
 {
-    char name[LAYER_NAME_LEN + 1], path[PATH_MAX];
+    int r = image->attributes.text[0] ? add_lower(overlay, &image->attributes, err) : 0;
 
-    for (size_t i = image->layer_count; i-- > 0;) {
-        char *lower = overlay->lowers[overlay->lower_count];
-        layer_name(&image->layers[i].diff_id, name);
-        snprintf(lower, sizeof overlay->lowers[0], "%s/fs", name);
-        snprintf(path, sizeof path, "%s/layers/%s", overlay->store->dir, lower);
-        if (!file_exists(path))
-            return err_set(err, ERR_NOT_FOUND, "layer %s of image %s is not in the store", name, image->id.text);
-        overlay->lower_count += !has_lower(overlay, lower);
-    }
-    return 0;
+    for (size_t i = image->layer_count; i-- > 0 && r == 0;)
+        r = add_lower(overlay, &image->layers[i].diff_id, err);
+    return r < 0 ? err_wrap(err, r, "image %s", image->id.text) : 0;
 }
 
 /* The root of the container looks like the root of the topmost layer. */

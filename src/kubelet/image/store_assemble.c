@@ -165,22 +165,29 @@ static int write_config(struct image_store *store, const struct image *image, st
     return file_write_atomic(path, image->config_json, 0600, err);
 }
 
+static int check_layer(struct addition *addition, const struct digest *diff_id, struct err *err)
+{
+    char path[PATH_MAX], name[LAYER_NAME_LEN + 1];
+
+    layer_name(diff_id, name);
+    snprintf(path, sizeof path, "%s/layers/%s/layer.json", addition->assembly->store->dir, name);
+    if (file_exists(path))
+        return 0;
+    addition->layer_gone = true;
+    return err_set(err, ERR_CONFLICT, "layer %s was removed while the image was being added", name);
+}
+
 static int add_to_list(void *ctx, struct store_index *index, struct err *err)
 {
     struct addition *addition = ctx;
     struct image_store *store = addition->assembly->store;
-    char path[PATH_MAX], name[LAYER_NAME_LEN + 1];
+    const struct image *image = addition->image;
+    int r = image->attributes.text[0] ? check_layer(addition, &image->attributes, err) : 0;
 
-    for (size_t i = 0; i < addition->image->layer_count; i++) {
-        layer_name(&addition->image->layers[i].diff_id, name);
-        snprintf(path, sizeof path, "%s/layers/%s/layer.json", store->dir, name);
-        if (!file_exists(path)) {
-            addition->layer_gone = true;
-            return err_set(err, ERR_CONFLICT, "layer %s was removed while the image was being added", name);
-        }
-    }
-    int r = write_config(store, addition->image, err);
-    if (r < 0 || (r = store_index_put(index, addition->image, clock_wall(store->options.clock), err)) < 0)
+    for (size_t i = 0; i < image->layer_count && r == 0; i++)
+        r = check_layer(addition, &image->layers[i].diff_id, err);
+    if (r < 0 || (r = write_config(store, image, err)) < 0 ||
+        (r = store_index_put(index, addition->image, clock_wall(store->options.clock), err)) < 0)
         return r;
     struct index_entry *entry = store_index_by_id(index, digest_str(&addition->image->id));
     image_drop(addition->image);
@@ -191,14 +198,15 @@ static int add_to_list(void *ctx, struct store_index *index, struct err *err)
 static int commit(struct assembly *assembly, struct addition *addition, struct err *err)
 {
     const struct recipe *recipe = assembly->recipe;
-    const struct image_parts parts = { recipe->config_json,  recipe->manifest, recipe->repo_tags,
-                                       recipe->repo_digests, assembly->sizes,  recipe->layer_count };
+    struct image_parts parts = { recipe->config_json,  recipe->manifest, { "" }, recipe->repo_tags,
+                                 recipe->repo_digests, assembly->sizes,  recipe->layer_count };
     AUTO_CLOSE int lock = -1;
-    int r;
+    int r = store_attributes(assembly->store, recipe, &parts.attributes, err);
 
-    if ((r = image_new(&parts, &addition->image, err)) < 0 || (r = store_lock(assembly->store, true, &lock, err)) < 0)
+    addition->layer_gone = r == -ERR_NOT_FOUND;
+    if (r < 0 || (r = image_new(&parts, &addition->image, err)) < 0 || (r = store_lock(assembly->store, true, &lock, err)) < 0)
         return r;
-    return store_commit(assembly->store, add_to_list, addition, err);
+    return image_store_change(assembly->store, add_to_list, addition, err);
 }
 
 /* Before anything is fetched: is this an image, and one for this machine? */

@@ -120,7 +120,8 @@ static int remake(const struct image *image, struct image_strings tags, struct i
 
     for (size_t i = 0; i < image->layer_count; i++)
         sizes[i] = image->layers[i].size;
-    const struct image_parts parts = { image->config_json, *manifest, tags, digests, sizes, image->layer_count };
+    const struct image_parts parts = { image->config_json, *manifest, image->attributes,
+                                       tags,               digests,   sizes, image->layer_count };
     return image_new(&parts, ret_image, err);
 }
 
@@ -241,6 +242,7 @@ static int read_image(const char *dir, struct arena *arena, const struct json *r
         sizes[i] = (uint64_t)MAX(json_int(&list->items[i], 0), 0);
     snprintf(path, sizeof path, "%s/blobs/%s", dir, id.text + 7);
     digest_parse(json_str_at(record, "manifest"), &parts.manifest, NULL);
+    digest_parse(json_str_at(record, "attributes"), &parts.attributes, NULL);
     if ((r = read_strings(arena, json_member(record, "repoTags"), &parts.repo_tags, err)) < 0 ||
         (r = read_strings(arena, json_member(record, "repoDigests"), &parts.repo_digests, err)) < 0 ||
         (r = file_read(path, IMAGE_CONFIG_MAX, &config, err)) < 0)
@@ -319,6 +321,8 @@ static void write_entry(struct json_writer *w, const struct index_entry *entry)
     jw_field_str(w, "id", digest_str(&image->id));
     if (image->manifest.text[0])
         jw_field_str(w, "manifest", digest_str(&image->manifest));
+    if (image->attributes.text[0])
+        jw_field_str(w, "attributes", digest_str(&image->attributes));
     write_strings(w, STR("repoTags"), &image->repo_tags);
     write_strings(w, STR("repoDigests"), &image->repo_digests);
     jw_key(w, STR("sizes"));

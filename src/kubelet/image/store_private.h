@@ -42,7 +42,7 @@ int store_refresh(struct image_store *store, struct err *err);
 /* Changes the list: change() works on a copy, which is written and then becomes the list. lock_fd: of an exclusive
  * store_lock(). */
 typedef int store_change(void *ctx, struct store_index *index, struct err *err);
-int store_commit(struct image_store *store, store_change *change, void *ctx, struct err *err);
+int image_store_change(struct image_store *store, store_change *change, void *ctx, struct err *err);
 
 /* What an image is put together from. Slices and arrays live until store_assemble() returns. */
 struct recipe_layer {
@@ -62,6 +62,9 @@ struct recipe {
     void *ctx;
     struct image_progress progress;
 };
+/* The digest of the extra layer that the recipe's layers, all in the store, need on top; unset: none. */
+int store_attributes(struct image_store *store, const struct recipe *recipe, struct digest *ret_digest,
+                     struct err *err);
 int store_assemble(struct image_store *store, const struct recipe *recipe, struct image **ret_image, struct err *err);
 
 /* image_store_remove(), and how many bytes of layers went with it. */
