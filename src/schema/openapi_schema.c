@@ -60,24 +60,6 @@ struct str openapi_use_type(struct openapi *o, const struct type *type)
     return use(o, (struct component){ .name = type->name, .type = type });
 }
 
-static const struct type *find_type(struct str name)
-{
-    size_t low = 0, high = api_type_count;
-
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = name_cmp(name, api_types[middle]->name);
-
-        if (order == 0)
-            return api_types[middle];
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
-}
-
 struct str openapi_use_meta(struct openapi *o, struct str name)
 {
     const struct type *type;
@@ -86,7 +68,7 @@ struct str openapi_use_meta(struct openapi *o, struct str name)
     if (str_is(name, "Patch"))
         return use(o, named_patch);
     full = arena_printf(&o->arena, META_PACKAGE STR_FMT, STR_ARG(name));
-    type = full.data ? find_type(full) : NULL;
+    type = full.data ? api_type(full) : NULL;
     return type ? openapi_use_type(o, type) : STR_NULL;
 }
 
@@ -114,7 +96,7 @@ struct str openapi_use_resource(struct openapi *o, const struct resource *resour
                                           .type = resource->type, .resource = resource });
     openapi_use_resource(o, resource, false);
     name = name.len ? arena_printf(&o->arena, STR_FMT "List", STR_ARG(name)) : custom_name(o, resource, "List");
-    list_type = name.data ? find_type(name) : NULL;
+    list_type = name.data ? api_type(name) : NULL;
     return list_type ? openapi_use_type(o, list_type)
                      : use(o, (struct component){ .name = name, .resource = resource });
 }

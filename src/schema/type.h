@@ -194,3 +194,5 @@ extern const size_t api_resource_count;
 /* All named struct types, sorted by name, for OpenAPI. */
 extern const struct type *const api_types[];
 extern const size_t api_type_count;
+/* One of them by its full name, "io.k8s.api.core.v1.Pod"; NULL when there is none. */
+const struct type *api_type(struct str name);

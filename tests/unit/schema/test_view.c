@@ -5,6 +5,7 @@
 #include "api/core_v1.h"
 #include "api/resources.h"
 #include "schema/object.h"
+#include "schema/selector.h"
 #include "schema/view.h"
 
 static const struct decoding {
@@ -235,6 +236,30 @@ static void test_random_round_trips(void **state)
     }
 }
 
+static void test_selector(void **state)
+{
+    struct arena arena;
+    struct err err = { 0 };
+    const struct selector *selector;
+    void *view;
+
+    arena_init(&arena, 0);
+    assert_int_equal(view_decode(&arena, &TYPE_LABEL_SELECTOR,
+                                 parse(&arena, "{'matchLabels':{'a':'1'},'matchExpressions':[{'key':'b','operator':'In',"
+                                               "'values':['x','y']}]}"),
+                                 &view, &err),
+                     0);
+    assert_int_equal(selector_from_view(&arena, view, &selector, &err), 0);
+    assert_true(selector_matches_json(selector, parse(&arena, "{'a':'1','b':'y'}")));
+    assert_false(selector_matches_json(selector, parse(&arena, "{'a':'1','b':'z'}")));
+    assert_int_equal(selector_from_view(&arena, NULL, &selector, &err), 0);
+    assert_false(selector_matches_json(selector, parse(&arena, "{}"))); /* absent: nothing */
+    assert_int_equal(view_decode(&arena, &TYPE_LABEL_SELECTOR, parse(&arena, "{}"), &view, &err), 0);
+    assert_int_equal(selector_from_view(&arena, view, &selector, &err), 0);
+    assert_true(selector_matches_json(selector, parse(&arena, "{'a':'1'}"))); /* empty: everything */
+    arena_deinit(&arena);
+}
+
 /* Every allocation fails once. */
 static void test_no_memory(void **state)
 {
@@ -272,7 +297,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decode_encode), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_members),       cmocka_unit_test(test_equal),
-        cmocka_unit_test(test_random_round_trips), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_selector),      cmocka_unit_test(test_random_round_trips),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
