@@ -40,19 +40,31 @@ struct h1 {
 
 /* -- replies -- */
 
+/* printf costs more than all else that a head takes. */
+static void write_number(struct conn *conn, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof digits;
+
+    do
+        digits[--at] = (char)('0' + value % 10);
+    while (value /= 10);
+    conn_write(conn, str_of(digits + at, sizeof digits - at));
+}
+
 static void write_head(struct h1 *h1, struct http_exchange *exchange)
 {
     struct conn *conn = h1->conn;
     int minor = exchange->request.major == 1 ? h1_parser_minor(h1->parser) : 1;
-    char line[64];
     struct http_header field;
     size_t at = 0;
 
     h1->chunked = exchange->length < 0 && minor > 0;
     if (h1->phase != PHASE_WAIT || conn->loop->stopping || (exchange->length < 0 && minor == 0))
         h1->close = true;
-    int n = snprintf(line, sizeof line, "HTTP/1.1 %03d ", exchange->status);
-    conn_write(conn, str_of(line, (size_t)n));
+    conn_write(conn, STR("HTTP/1.1 "));
+    write_number(conn, (uint64_t)exchange->status);
+    conn_write(conn, STR(" "));
     conn_write(conn, str_from(http_status_text(exchange->status)));
     conn_write(conn, STR("\r\nDate: "));
     conn_write(conn, loop_date(conn->loop));
@@ -63,8 +75,8 @@ static void write_head(struct h1 *h1, struct http_exchange *exchange)
         conn_write(conn, field.value);
     }
     if (exchange->length >= 0 && exchange->status != 204 && exchange->status != 304) {
-        n = snprintf(line, sizeof line, "\r\nContent-Length: %lld", (long long)exchange->length);
-        conn_write(conn, str_of(line, (size_t)n));
+        conn_write(conn, STR("\r\nContent-Length: "));
+        write_number(conn, (uint64_t)exchange->length);
     } else if (h1->chunked && !exchange_has_no_body(exchange)) {
         conn_write(conn, STR("\r\nTransfer-Encoding: chunked"));
     }

@@ -41,7 +41,7 @@ static bool tell_head(struct http_call *call)
 {
     struct http_client_response response;
 
-    if (call->head_told)
+    if (call->head_told || call->dropped)
         return true;
     if (!head_resolve_fields(&call->head))
         return false;
@@ -106,7 +106,7 @@ static size_t on_data(char *data, size_t size, size_t count, void *ctx)
     struct http_call *call = ctx;
     size_t len = size * count;
 
-    if (call->is_redirect)
+    if (call->is_redirect || call->dropped)
         return len;
     if (!tell_head(call)) {
         call->no_memory = true;
@@ -236,8 +236,11 @@ static bool set_times(CURL *easy, const struct http_client_request *request)
     return ok;
 }
 
-static bool set_numbers(CURL *easy, bool follow)
+/* With https it is known after the handshake whether a connection carries many streams, and it is better to wait for one
+ * than to make another; with http curl would wait for the end of what may be a watch. */
+static bool set_numbers(CURL *easy, const struct http_client_request *request)
 {
+    const long wait = str_has_prefix(request->url, STR("https:"));
     const struct {
         CURLoption option;
         long value;
@@ -245,9 +248,9 @@ static bool set_numbers(CURL *easy, bool follow)
         { CURLOPT_NOSIGNAL, 1 },
         { CURLOPT_NOPROGRESS, 1 },
         { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
-        { CURLOPT_PIPEWAIT, 1 }, /* rather a stream of a connection being made than another connection */
+        { CURLOPT_PIPEWAIT, wait },
         { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
-        { CURLOPT_FOLLOWLOCATION, follow },
+        { CURLOPT_FOLLOWLOCATION, request->follow_redirects },
         { CURLOPT_MAXREDIRS, MAX_REDIRECTS },
         { CURLOPT_UNRESTRICTED_AUTH, 0 },
         { CURLOPT_TCP_KEEPALIVE, 1 },
@@ -299,7 +302,7 @@ int http_call_new(struct http_client *client, const struct http_client_request *
     call->follow = request->follow_redirects;
     call->url = str_dup(request->url);
     call->easy = curl_easy_init();
-    if (!call->url || !call->easy || !set_numbers(call->easy, call->follow) || !set_rest(call) ||
+    if (!call->url || !call->easy || !set_numbers(call->easy, request) || !set_rest(call) ||
         !set_times(call->easy, request) || !set_body(call, request) || !http_client_configure(client, call->easy))
         code = err_set(err, ERR_NO_MEMORY, "HTTP call");
     else

@@ -19,6 +19,7 @@ struct http_call {
     struct head head;
     int status;
     bool follow, is_redirect, head_told, too_large, no_memory;
+    bool dropped; /* no event may come any more */
     size_t received, max_body;
 
     struct list link; /* among the client's calls; its thread */

@@ -44,6 +44,34 @@ static void detach_call(struct http_client *client, struct http_call *call)
     list_remove(&call->link);
 }
 
+static curl_socket_t socket_of(struct http_call *call)
+{
+    curl_socket_t socket = CURL_SOCKET_BAD;
+
+    curl_easy_getinfo(call->easy, CURLINFO_ACTIVESOCKET, &socket);
+    return socket;
+}
+
+/* libcurl since 7.88 queues the RST_STREAM of a transfer that is removed, but sends it only when something else happens
+ * on the connection: the server would go on streaming to nobody. Pausing another stream of the connection and letting
+ * it go on makes it send. When there is no other stream, FORBID_REUSE makes it close the connection. */
+static void cancel_call(struct http_client *client, struct http_call *call)
+{
+    curl_socket_t socket = socket_of(call);
+
+    call->dropped = true;
+    curl_easy_pause(call->easy, CURLPAUSE_CONT); /* what a pause held back would leak */
+    curl_easy_setopt(call->easy, CURLOPT_FORBID_REUSE, 1L);
+    detach_call(client, call);
+    list_each(&client->calls, other, struct http_call, link) {
+        if (socket == CURL_SOCKET_BAD || socket_of(other) != socket)
+            continue;
+        curl_easy_pause(other->easy, CURLPAUSE_RECV);
+        curl_easy_pause(other->easy, CURLPAUSE_CONT);
+        return;
+    }
+}
+
 static void begin_call(struct http_client *client, struct http_call *call)
 {
     if (curl_multi_add_handle(client->multi, call->easy) == CURLM_OK) {
@@ -77,7 +105,7 @@ static void obey(struct http_client *client)
     while ((call = next_command(client, &start, &resume, &cancel))) {
         if (cancel) {
             if (!start)
-                detach_call(client, call);
+                cancel_call(client, call);
             end_call(client, call);
         } else if (start) {
             begin_call(client, call);
@@ -115,7 +143,7 @@ static void cancel_all(struct http_client *client)
     struct http_call *call;
 
     while ((call = list_first(&client->calls, struct http_call, link))) {
-        detach_call(client, call);
+        cancel_call(client, call);
         http_call_fail(call, ERR_CANCELLED, "the client is closing");
         end_call(client, call);
     }
@@ -134,6 +162,8 @@ static void run(void *arg)
     }
     obey(client);
     cancel_all(client);
+    curl_multi_cleanup(client->multi); /* closes the connections now, though calls may be freed later */
+    client->multi = NULL;
 }
 
 /* -- the client -- */
@@ -204,8 +234,8 @@ struct http_client *http_client_free(struct http_client *client)
         return NULL;
     mutex_lock(&client->lock);
     client->stop = true;
+    curl_multi_wakeup(client->multi); /* before the thread can see it and be gone */
     mutex_unlock(&client->lock);
-    curl_multi_wakeup(client->multi);
     thread_join(&client->thread);
     client_unref(client);
     return NULL;
