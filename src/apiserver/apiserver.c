@@ -1,8 +1,8 @@
 /* apiserver.c - the server as a whole: its resources by name, its routes, and the order of the pipeline's steps.
  *
- * The resources are found by "group/version/plural" in a hash map made once; nothing here changes after the first request, so
- * that requests of all threads read it without a lock. The generator of names and uids is the one thing shared and
- * changing; it has a lock. */
+ * The resources are found by "group/version/plural" in a hash map made once; nothing here changes after the first
+ * request, so that requests of all threads read it without a lock. The generator of names and uids is the one thing
+ * shared and changing; it has a lock. */
 #include "apiserver/server.h"
 
 #include "apiserver/registry.h"
@@ -104,8 +104,8 @@ const struct resource_entry *apiserver_resource(struct apiserver *server, struct
                                                 struct str plural)
 {
     char key[512];
-    int len = snprintf(key, sizeof key, STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version),
-                       STR_ARG(plural));
+    int len =
+        snprintf(key, sizeof key, STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version), STR_ARG(plural));
 
     return len < 0 || (size_t)len >= sizeof key ? NULL : map_get(&server->resources, str_of(key, (size_t)len));
 }

@@ -18,15 +18,15 @@ struct apiserver;
 struct request;
 
 struct apiserver_options {
-    struct store *store;              /* all of these outlive the server */
-    struct executor *executor;        /* runs what may block */
+    struct store *store;       /* all of these outlive the server */
+    struct executor *executor; /* runs what may block */
     struct clock *clock;
-    struct rng *rng;                  /* used under a lock of the server */
-    struct http_client *http_client;  /* to the agents; NULL: logs and the like answer 503 */
-    struct node_sessions *sessions;   /* where heartbeats are noted; NULL: they answer 404 */
-    struct str service_cidr;          /* unset: "10.96.0.0/12" */
+    struct rng *rng;                     /* used under a lock of the server */
+    struct http_client *http_client;     /* to the agents; NULL: logs and the like answer 503 */
+    struct node_sessions *sessions;      /* where heartbeats are noted; NULL: they answer 404 */
+    struct str service_cidr;             /* unset: "10.96.0.0/12" */
     int node_port_first, node_port_last; /* 0: 30000 and 32767 */
-    nsec_t bookmark_interval;         /* 0: one minute */
+    nsec_t bookmark_interval;            /* 0: one minute */
 };
 
 int apiserver_new(const struct apiserver_options *options, struct apiserver **ret_server, struct err *err);
@@ -37,12 +37,12 @@ DEFINE_AUTO(apiserver, apiserver_free)
 /* For http_server_options.handler. */
 struct http_handler apiserver_handler(struct apiserver *server);
 
-/* Calls that run the same pipeline on the caller's thread, as that user (group system:masters), without HTTP. Watches share one decoded object
- * an event with all others. Free all clients before the server. */
+/* Calls that run the same pipeline on the caller's thread, as that user (group system:masters), without HTTP. Watches
+ * share one decoded object an event with all others. Free all clients before the server. */
 int apiserver_local_client(struct apiserver *server, struct str user, struct client **ret_client, struct err *err);
 
-/* Makes the namespaces default, kube-system, kube-public and kube-node-lease, and the service default/kubernetes, where they are
- * absent. advertise: the address behind that service; unset: no endpoints are written. */
+/* Makes the namespaces default, kube-system, kube-public and kube-node-lease, and the service default/kubernetes, where
+ * they are absent. advertise: the address behind that service; unset: no endpoints are written. */
 int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port, struct err *err);
 
 /* -- what other files of the server register -- */
@@ -58,7 +58,8 @@ struct route {
 /* Before the handler is in use. route must stay. */
 int apiserver_add_route(struct apiserver *server, const struct route *route, struct err *err);
 
-/* May this request proceed? Asked in order; the first that decides wins; none: allowed. Set request->failure for details. */
+/* May this request proceed? Asked in order; the first that decides wins; none: allowed. Set request->failure for
+ * details. */
 enum authz_decision { AUTHZ_NO_OPINION, AUTHZ_ALLOW, AUTHZ_DENY };
 struct authorizer {
     const char *name;
@@ -67,8 +68,8 @@ struct authorizer {
 };
 int apiserver_add_authorizer(struct apiserver *server, const struct authorizer *authorizer, struct err *err);
 
-/* Admission of writes, in order: all mutators (after defaults, in the storage version), then all validators. new_object is NULL for deletions,
- * old_object for creations. A negative return refuses the request with that error. */
+/* Admission of writes, in order: all mutators (after defaults, in the storage version), then all validators. new_object
+ * is NULL for deletions, old_object for creations. A negative return refuses the request with that error. */
 struct json;
 struct admission {
     const char *name;

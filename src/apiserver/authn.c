@@ -12,8 +12,10 @@ int authn_user(struct arena *arena, const struct http_request *request, struct u
     size_t n = 0;
 
     if (!peer || str_empty(peer->common_name)) {
-        *ret_user = (struct user){ .name = STR("system:anonymous"), .groups = anonymous_groups,
-                                   .group_count = ARRAY_LEN(anonymous_groups), .anonymous = true };
+        *ret_user = (struct user){ .name = STR("system:anonymous"),
+                                   .groups = anonymous_groups,
+                                   .group_count = ARRAY_LEN(anonymous_groups),
+                                   .anonymous = true };
         return 0;
     }
     groups = arena_array_of(arena, peer->organization_count + 1, struct str);

@@ -76,8 +76,8 @@ static int check_pod(struct write *write, const struct json *pod, const struct j
         return fail_conflict(request, write->name, err, "pod " STR_FMT " is already assigned to node \"" STR_FMT "\"",
                              STR_ARG(write->name), STR_ARG(node));
     if (json_is(gates, JSON_ARRAY) && gates->count)
-        return fail_conflict(request, write->name, err,
-                             "pod " STR_FMT " has non-empty .spec.schedulingGates", STR_ARG(write->name));
+        return fail_conflict(request, write->name, err, "pod " STR_FMT " has non-empty .spec.schedulingGates",
+                             STR_ARG(write->name));
     return 0;
 }
 
@@ -122,7 +122,8 @@ static int answer_created(struct write *write, struct err *err)
 {
     AUTO_DEINIT(buf, buf) = BUF_INIT;
 
-    buf_add_cstr(&buf, "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}");
+    buf_add_cstr(&buf,
+                 "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}");
     reply_buf(write->request, 201, NULL, &buf, err);
     return 0;
 }

@@ -1,12 +1,13 @@
 /* bootstrap.c - what a new cluster has: four namespaces, the service "kubernetes" and its endpoints. Idempotent. */
-#include "apiserver/server.h"
 #include "api/resources.h"
+#include "apiserver/server.h"
 
 static int create(struct client *client, const struct resource *resource, struct str ns, struct str body,
                   struct err *err)
 {
-    struct client_call call = { .verb = CLIENT_CREATE, .resource = resource, .ns = ns, .body = body,
-                                .rule = STR_INIT("bootstrap") };
+    struct client_call call = {
+        .verb = CLIENT_CREATE, .resource = resource, .ns = ns, .body = body, .rule = STR_INIT("bootstrap")
+    };
     int code = client->ops->call(client, &call, NULL, NULL, NULL, NULL, err);
 
     if (code == -ERR_ALREADY_EXISTS) {
@@ -19,8 +20,15 @@ static int create(struct client *client, const struct resource *resource, struct
 static int create_service(struct apiserver *server, struct client *client, int port, struct err *err)
 {
     uint32_t ip = server->service_net + 1;
+    const struct client_call present = {
+        .verb = CLIENT_GET, .resource = &RESOURCE_SERVICES, .ns = STR_INIT("default"), .name = STR_INIT("kubernetes")
+    };
     AUTO_DEINIT(buf, body) = BUF_INIT;
+    AUTO(blob) found = NULL;
 
+    /* Creating it anew would be refused for its address, which is taken: by itself. */
+    if (client->ops->call(client, &present, NULL, NULL, NULL, &found, NULL) == 0)
+        return 0;
     buf_printf(&body,
                "{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"kubernetes\",\"labels\":"
                "{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"%u.%u.%u.%u\","
@@ -33,10 +41,15 @@ static int create_service(struct apiserver *server, struct client *client, int p
 static int put_endpoints(struct client *client, struct str advertise, int port, struct err *err)
 {
     AUTO_DEINIT(buf, body) = BUF_INIT;
-    struct client_call call = { .verb = CLIENT_UPDATE, .resource = &RESOURCE_ENDPOINTS, .ns = STR_INIT("default"),
-                                .name = STR_INIT("kubernetes"), .rule = STR_INIT("bootstrap") };
-    struct client_call slice = { .verb = CLIENT_DELETE, .resource = &RESOURCE_DISCOVERY_K8S_IO_ENDPOINTSLICES,
-                                 .ns = STR_INIT("default"), .name = STR_INIT("kubernetes"),
+    struct client_call call = { .verb = CLIENT_UPDATE,
+                                .resource = &RESOURCE_ENDPOINTS,
+                                .ns = STR_INIT("default"),
+                                .name = STR_INIT("kubernetes"),
+                                .rule = STR_INIT("bootstrap") };
+    struct client_call slice = { .verb = CLIENT_DELETE,
+                                 .resource = &RESOURCE_DISCOVERY_K8S_IO_ENDPOINTSLICES,
+                                 .ns = STR_INIT("default"),
+                                 .name = STR_INIT("kubernetes"),
                                  .rule = STR_INIT("bootstrap") };
     bool v6 = str_chr(advertise, ':') >= 0;
     int code;
@@ -50,12 +63,13 @@ static int put_endpoints(struct client *client, struct str advertise, int port, 
     if ((code = client->ops->call(client, &call, NULL, NULL, NULL, NULL, err)) < 0)
         return code;
     buf_clear(&body);
-    buf_printf(&body,
-               "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
-               "\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},\"addressType\":\"%s\",\"endpoints\":[{"
-               "\"addresses\":[\"" STR_FMT "\"],\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
-               "\"port\":%d,\"protocol\":\"TCP\"}]}",
-               v6 ? "IPv6" : "IPv4", STR_ARG(advertise), port);
+    buf_printf(
+        &body,
+        "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
+        "\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},\"addressType\":\"%s\",\"endpoints\":[{"
+        "\"addresses\":[\"" STR_FMT "\"],\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
+        "\"port\":%d,\"protocol\":\"TCP\"}]}",
+        v6 ? "IPv6" : "IPv4", STR_ARG(advertise), port);
     code = client->ops->call(client, &slice, NULL, NULL, NULL, NULL, err);
     if (code < 0 && code != -ERR_NOT_FOUND)
         return code;

@@ -1,4 +1,5 @@
-/* collection.c - DELETE of a collection: each object that the selectors choose is deleted as if one by one, with the same options. */
+/* collection.c - DELETE of a collection: each object that the selectors choose is deleted as if one by one, with the
+ * same options. */
 #include "apiserver/decode.h"
 #include "apiserver/list.h"
 #include "apiserver/server.h"
@@ -13,7 +14,7 @@ struct chosen {
 
 struct collector {
     struct request *request;
-    struct arena *arena;   /* of this chunk */
+    struct arena *arena; /* of this chunk */
     struct chosen *items;
     size_t count, cap;
 };
@@ -28,8 +29,8 @@ static int collect(void *ctx, struct str key, struct str text, struct err *err)
     (void)text;
     if (collector->count == collector->cap) {
         size_t cap = collector->cap ? collector->cap * 2 : 64;
-        struct chosen *items = arena_grow(collector->arena, collector->items, collector->cap * sizeof *items,
-                                          cap * sizeof *items);
+        struct chosen *items =
+            arena_grow(collector->arena, collector->items, collector->cap * sizeof *items, cap * sizeof *items);
         if (!items)
             return err_set(err, ERR_NO_MEMORY, "deleting a collection");
         collector->items = items;

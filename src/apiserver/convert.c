@@ -1,8 +1,8 @@
 /* convert.c - conversion by renaming, with one function for what renaming cannot do.
  *
- * Events: core/v1 and events.k8s.io/v1 are one object under two sets of names. Autoscalers: v1 knows only the target for
- * CPU, v2 a list of metrics; what v1 cannot say rides in an annotation, so that nothing is lost on the way
- * there and back. */
+ * Events: core/v1 and events.k8s.io/v1 are one object under two sets of names. Autoscalers: v1 knows only the target
+ * for CPU, v2 a list of metrics; what v1 cannot say rides in an annotation, so that nothing is lost on the way there
+ * and back. */
 #include "apiserver/convert.h"
 
 #define METRICS_ANNOTATION STR("autoscaling.alpha.kubernetes.io/metrics")
@@ -55,8 +55,7 @@ static bool is_cpu_utilization(const struct json *metric)
            str_is(json_str_at(metric, "resource.target.type"), "Utilization");
 }
 
-static int annotate(struct arena *arena, struct json *object, struct str key, const struct json *value,
-                    struct err *err)
+static int annotate(struct arena *arena, struct json *object, struct str key, const struct json *value, struct err *err)
 {
     struct json *meta = json_ensure(arena, object, STR("metadata"), JSON_OBJECT);
     struct json *annotations = meta ? json_ensure(arena, meta, STR("annotations"), JSON_OBJECT) : NULL;
@@ -116,8 +115,7 @@ static struct json *cpu_metric(struct arena *arena, const char *inner, int64_t v
     struct str text = arena_printf(arena,
                                    "{\"resource\":{\"name\":\"cpu\",\"%s\":{\"averageUtilization\":%lld%s}},"
                                    "\"type\":\"Resource\"}",
-                                   inner, (long long)value,
-                                   inner[0] == 't' ? ",\"type\":\"Utilization\"" : "");
+                                   inner, (long long)value, inner[0] == 't' ? ",\"type\":\"Utilization\"" : "");
     struct json *metric = NULL;
 
     return text.data && json_parse(arena, text, NULL, &metric, NULL) == 0 ? metric : NULL;
@@ -184,8 +182,9 @@ int convert_object(struct arena *arena, const struct resource *from, const struc
         code = str_is(to->version, "v1") ? autoscaler_to_v1(arena, object, err) : autoscaler_to_v2(arena, object, err);
     if (code < 0)
         return code;
-    api_version = str_empty(to->group) ? to->version
-                                       : arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(to->group), STR_ARG(to->version));
+    api_version = str_empty(to->group)
+                      ? to->version
+                      : arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(to->group), STR_ARG(to->version));
     if (!api_version.data || !json_set_str(arena, object, STR("apiVersion"), api_version) ||
         !json_set_str(arena, object, STR("kind"), to->kind))
         return no_memory(err);

@@ -6,7 +6,7 @@
 #include "codec/json.h"
 #include "schema/type.h"
 
-/* Changes the tree from one version's members to the other's, apiVersion and kind included. Nothing when they are the same. Members are not
- * sorted afterwards (object_normalize() does). */
+/* Changes the tree from one version's members to the other's, apiVersion and kind included. Nothing when they are the
+ * same. Members are not sorted afterwards (object_normalize() does). */
 int convert_object(struct arena *arena, const struct resource *from, const struct resource *to, struct json *object,
                    struct err *err);

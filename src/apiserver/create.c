@@ -1,13 +1,13 @@
 /* create.c - POST: an object comes into being.
  *
- * The namespace is read and its revision checked again by the commit, so that nothing is ever created in a namespace that is going
- * away. A generated name that is taken is drawn again. */
+ * The namespace is read and its revision checked again by the commit, so that nothing is ever created in a namespace
+ * that is going away. A generated name that is taken is drawn again. */
+#include "api/resources.h"
 #include "apiserver/decode.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "apiserver/validate.h"
 #include "apiserver/write.h"
-#include "api/resources.h"
 #include "schema/time.h"
 
 #define GENERATED_ATTEMPTS 8
@@ -41,8 +41,8 @@ static int check_namespace(struct write *write, struct err *err)
     if (json_member(json_member(ns, "metadata"), "deletionTimestamp") &&
         !(request->rules->flags & RULE_ANY_NAMESPACE_STATE)) {
         request->failure.cause_reason = STR("NamespaceTerminating");
-        request->failure.cause_message = arena_printf(request->arena, "namespace " STR_FMT " is being terminated",
-                                                      STR_ARG(write->ns));
+        request->failure.cause_message =
+            arena_printf(request->arena, "namespace " STR_FMT " is being terminated", STR_ARG(write->ns));
         request->failure.cause_field = STR("metadata.namespace");
         return fail_forbidden(request, write->name, err,
                               "unable to create new content in namespace " STR_FMT " because it is being terminated",

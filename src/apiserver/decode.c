@@ -83,7 +83,7 @@ static int check_kind(struct request *request, const struct type *type, struct j
     if (!str_empty(kind) && !str_eq(kind, type->kind_name))
         return fail_bad_request(request, err,
                                 STR_FMT " in version \"" STR_FMT "\" cannot be handled as a " STR_FMT
-                                ": no kind \"" STR_FMT "\" is expected here",
+                                        ": no kind \"" STR_FMT "\" is expected here",
                                 STR_ARG(kind), STR_ARG(str_empty(api_version) ? want : api_version),
                                 STR_ARG(type->kind_name), STR_ARG(kind));
     if (!str_empty(api_version) && !str_eq(api_version, want))
@@ -165,7 +165,8 @@ int decode_dry_run(struct request *request, struct err *err)
         if (!str_is(param->name, "dryRun") || str_empty(param->value))
             continue;
         if (!str_is(param->value, "All"))
-            return fail_bad_request(request, err, "dryRun: Unsupported value: \"" STR_FMT "\": supported values: \"All\"",
+            return fail_bad_request(request, err,
+                                    "dryRun: Unsupported value: \"" STR_FMT "\": supported values: \"All\"",
                                     STR_ARG(param->value));
         request->dry_run = true;
     }
@@ -249,7 +250,8 @@ int decode_delete_options(struct request *request, struct json **ret_options, st
         request->dry_run = true;
     }
     struct str policy = json_str(json_member(options, "propagationPolicy"));
-    if (!str_empty(policy) && !str_is(policy, "Foreground") && !str_is(policy, "Background") && !str_is(policy, "Orphan"))
+    if (!str_empty(policy) && !str_is(policy, "Foreground") && !str_is(policy, "Background") &&
+        !str_is(policy, "Orphan"))
         return err_set(err, ERR_INVALID,
                        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: \"" STR_FMT
                        "\": supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",

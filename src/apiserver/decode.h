@@ -4,8 +4,9 @@
 #include "apiserver/request.h"
 #include "codec/json.h"
 
-/* The body as an object of the request's resource (or of the subresource's kind when type is another). apiVersion and kind are filled in
- * where absent and must fit else. Unknown and duplicate fields are warned of or refused, by ?fieldValidation. */
+/* The body as an object of the request's resource (or of the subresource's kind when type is another). apiVersion and
+ * kind are filled in where absent and must fit else. Unknown and duplicate fields are warned of or refused, by
+ * ?fieldValidation. */
 int decode_body(struct request *request, struct json **ret_object, struct err *err);
 int decode_body_as(struct request *request, const struct type *type, struct json **ret_object, struct err *err);
 /* The same for a tree that a patch made. */
@@ -18,5 +19,6 @@ int decode_delete_options(struct request *request, struct json **ret_options, st
 int decode_dry_run(struct request *request, struct err *err);
 /* A stored object's text as a tree; the text is copied into the arena. */
 int decode_stored(struct request *request, struct str text, struct json **ret_object, struct err *err);
-/* The generated type of that full name's last part: type_named("io.k8s.api.core.v1.Binding"). NULL: not in the tables. */
+/* The generated type of that full name's last part: type_named("io.k8s.api.core.v1.Binding"). NULL: not in the tables.
+ */
 const struct type *type_named(const char *name);

@@ -1,9 +1,9 @@
 /* delete.c - DELETE: an object goes, at once or in steps.
  *
- * An object that has finalizers, a grace period (pods that run) or something of its own that holds it (namespaces) is only
- * marked: deletionTimestamp and deletionGracePeriodSeconds. It goes when a later deletion with no grace, or the update that
- * removes the last finalizer, finds nothing left to wait for. The propagation policy is a finalizer: "orphan" or
- * "foregroundDeletion", worked off by the garbage collector. */
+ * An object that has finalizers, a grace period (pods that run) or something of its own that holds it (namespaces) is
+ * only marked: deletionTimestamp and deletionGracePeriodSeconds. It goes when a later deletion with no grace, or the
+ * update that removes the last finalizer, finds nothing left to wait for. The propagation policy is a finalizer:
+ * "orphan" or "foregroundDeletion", worked off by the garbage collector. */
 #include "apiserver/decode.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"

@@ -44,16 +44,13 @@ static int write_of(struct request *request, struct write **ret_write, struct er
         return 0;
     switch (verb) {
     case VERB_CREATE:
-        return request->subresource || !(request_storage(request)->verbs & VERB_GET) ? 0
-                                                                                      : create_new(request, ret_write, err);
-    case VERB_UPDATE:
-        return update_new(request, ret_write, err);
-    case VERB_PATCH:
-        return patch_new(request, ret_write, err);
-    case VERB_DELETE:
-        return delete_one(request, ret_write, err);
-    default:
-        return 0;
+        return request->subresource || !(request_storage(request)->verbs & VERB_GET)
+                   ? 0
+                   : create_new(request, ret_write, err);
+    case VERB_UPDATE: return update_new(request, ret_write, err);
+    case VERB_PATCH: return patch_new(request, ret_write, err);
+    case VERB_DELETE: return delete_one(request, ret_write, err);
+    default: return 0;
     }
 }
 
@@ -100,18 +97,12 @@ static int run_resource(struct request *request, struct err *err)
     if (!is_plain(request))
         return fail_not_supported(request, err, arena_cstr(request->arena, request->info.subresource));
     switch (request->info.verb) {
-    case VERB_GET:
-        return get_run(request, err);
-    case VERB_LIST:
-        return run_list(request, err);
-    case VERB_WATCH:
-        return watch_open(request, &request->watch, err);
-    case VERB_DELETE_COLLECTION:
-        return delete_collection_run(request, err);
-    case VERB_CREATE:
-        return fail_not_supported(request, err, arena_cstr(request->arena, request->info.plural));
-    default:
-        return fail_method(request, err);
+    case VERB_GET: return get_run(request, err);
+    case VERB_LIST: return run_list(request, err);
+    case VERB_WATCH: return watch_open(request, &request->watch, err);
+    case VERB_DELETE_COLLECTION: return delete_collection_run(request, err);
+    case VERB_CREATE: return fail_not_supported(request, err, arena_cstr(request->arena, request->info.plural));
+    default: return fail_method(request, err);
     }
 }
 

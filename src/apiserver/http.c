@@ -1,8 +1,8 @@
 /* http.c - between the HTTP server and the pipeline.
  *
- * handle() runs on a network loop: routing, authentication and the reading of one object happen there, everything else on the
- * executor. A write comes back from the store's group commit and is answered on that thread. The request lives in the
- * exchange's arena: after the reply neither may be touched. */
+ * handle() runs on a network loop: routing, authentication and the reading of one object happen there, everything else
+ * on the executor. A write comes back from the store's group commit and is answered on that thread. The request lives
+ * in the exchange's arena: after the reply neither may be touched. */
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/server.h"

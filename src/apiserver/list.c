@@ -1,8 +1,8 @@
 /* list.c - lists by chunks.
  *
- * The first chunk reads the newest revision (or the one asked for) and fixes it; the later ones, and the later pages of a limited
- * list, open a snapshot at that same revision. A page's continue token names the revision, the key to go on from and how many keys
- * are left; it is checked like any input. */
+ * The first chunk reads the newest revision (or the one asked for) and fixes it; the later ones, and the later pages of
+ * a limited list, open a snapshot at that same revision. A page's continue token names the revision, the key to go on
+ * from and how many keys are left; it is checked like any input. */
 #include "apiserver/list.h"
 
 #include "apiserver/server.h"
@@ -18,8 +18,8 @@ int param_revision(struct request *request, revision_t *ret_revision, struct err
     uint64_t revision = 0;
 
     if (!str_empty(text) && !str_to_u64(text, &revision))
-        return fail_bad_request(request, err,
-                                "resourceVersion: Invalid value: \"" STR_FMT "\": must be a number", STR_ARG(text));
+        return fail_bad_request(request, err, "resourceVersion: Invalid value: \"" STR_FMT "\": must be a number",
+                                STR_ARG(text));
     *ret_revision = revision;
     return 0;
 }
@@ -133,8 +133,7 @@ int list_open(struct request *request, struct listing **ret_list, struct err *er
     if (!str_empty(token)) {
         if (!str_empty(request_param(request, "resourceVersion")) &&
             !str_is(request_param(request, "resourceVersion"), "0"))
-            return fail_bad_request(request, err,
-                                    "specifying resource version is not allowed when using continue");
+            return fail_bad_request(request, err, "specifying resource version is not allowed when using continue");
         code = read_token(list, token, err);
     } else {
         code = match_revision(list, err);

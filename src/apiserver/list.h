@@ -8,14 +8,14 @@ struct listing {
     struct request *request;
     struct selection selection;
     struct str prefix;
-    revision_t revision;     /* of the whole list; 0: not begun */
-    revision_t exact;        /* asked for; 0: the newest */
-    struct str start;        /* next key to look at; empty: the first */
+    revision_t revision; /* of the whole list; 0: not begun */
+    revision_t exact;    /* asked for; 0: the newest */
+    struct str start;    /* next key to look at; empty: the first */
     char start_buf[STORE_KEY_MAX + 1];
-    uint64_t limit, found;   /* limit 0: none */
-    uint64_t remaining;      /* with a limit and no selector: keys behind this page, when more */
+    uint64_t limit, found; /* limit 0: none */
+    uint64_t remaining;    /* with a limit and no selector: keys behind this page, when more */
     bool counted, more, ended;
-    struct arena scratch;    /* of selection and rows */
+    struct arena scratch; /* of selection and rows */
 };
 
 /* One object; text is valid until flush. Negative stops. */
@@ -25,7 +25,8 @@ struct list_sink {
     int (*flush)(void *ctx, struct err *err); /* the chunk's texts are about to go; may be NULL */
 };
 
-/* Reads the query: selectors, limit, continue, resourceVersion and its match. In the request's arena; give back with list_close(). */
+/* Reads the query: selectors, limit, continue, resourceVersion and its match. In the request's arena; give back with
+ * list_close(). */
 int list_open(struct request *request, struct listing **ret_list, struct err *err);
 /* Without a query: for watches and collections. */
 int list_open_with(struct request *request, const struct selection *selection, revision_t exact,

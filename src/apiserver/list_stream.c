@@ -1,8 +1,8 @@
 /* list_stream.c - writing lists.
  *
- * In the common case (JSON, the stored version) a chunk is a row of slices of the store's map with commas between them, handed to the
- * exchange as they are; nothing is parsed and no list is ever whole in memory. Tables and other versions are
- * rendered item by item into a buffer. */
+ * In the common case (JSON, the stored version) a chunk is a row of slices of the store's map with commas between them,
+ * handed to the exchange as they are; nothing is parsed and no list is ever whole in memory. Tables and other versions
+ * are rendered item by item into a buffer. */
 #include "apiserver/list_stream.h"
 
 #include "apiserver/convert.h"
@@ -18,8 +18,8 @@
 struct list_writer {
     struct request *request;
     struct listing *list;
-    struct stream *stream;  /* NULL: into whole */
-    struct buf out;         /* what is written around and instead of stored texts */
+    struct stream *stream; /* NULL: into whole */
+    struct buf out;        /* what is written around and instead of stored texts */
     VEC(struct http_part) parts;
     bool begun, comma;
     struct table_format format;
@@ -137,10 +137,11 @@ static int flush_chunk(void *ctx, struct err *err)
     if (!buf_ok(&writer->out))
         return no_memory(err);
     if (!writer->stream) {
-        for vec_each(&writer->parts, part)
-            buf_add_str(&writer->out, part->bytes);
+        for
+            vec_each(&writer->parts, part) buf_add_str(&writer->out, part->bytes);
         vec_clear(&writer->parts);
-        return writer->out.len > LIST_WHOLE_MAX ? err_set(err, ERR_TOO_LARGE, "the list is too large for this format") : 0;
+        return writer->out.len > LIST_WHOLE_MAX ? err_set(err, ERR_TOO_LARGE, "the list is too large for this format")
+                                                : 0;
     }
     struct http_part head = { buf_str(&writer->out), NULL };
     if (head.bytes.len)

@@ -4,8 +4,8 @@
 #include "apiserver/list.h"
 #include "net/http_server.h"
 
-/* Answers request->list on the exchange; the request must be in the exchange's arena. An error before the first byte sets the reply instead and
- * returns negative. */
+/* Answers request->list on the exchange; the request must be in the exchange's arena. An error before the first byte
+ * sets the reply instead and returns negative. */
 int list_stream(struct request *request, struct http_exchange *exchange, struct err *err);
 /* The whole list as the request's reply, in its format (YAML, indented). ERR_TOO_LARGE beyond LIST_WHOLE_MAX. */
 #define LIST_WHOLE_MAX (256u << 20)

@@ -1,7 +1,8 @@
 /* local.c - the API from inside the process: struct client over the same pipeline.
  *
- * A call becomes a request without URL, headers and negotiation, and runs on the caller's thread to its end. A watch hands out decoded
- * objects; an event's object is decoded by the first watcher that needs it and then shared by all (store_event.decoded). */
+ * A call becomes a request without URL, headers and negotiation, and runs on the caller's thread to its end. A watch
+ * hands out decoded objects; an event's object is decoded by the first watcher that needs it and then shared by all
+ * (store_event.decoded). */
 #include "apiserver/list.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
@@ -18,14 +19,16 @@ struct local_client {
     char name[];
 };
 
-static int local_request(struct local_client *local, const struct client_call *call, uint32_t verb,
-                         struct arena *arena, struct request *request, struct err *err)
+static int local_request(struct local_client *local, const struct client_call *call, uint32_t verb, struct arena *arena,
+                         struct request *request, struct err *err)
 {
-    static const enum http_method methods[] = { [CLIENT_GET] = HTTP_GET_, [CLIENT_LIST] = HTTP_GET_,
-                                                [CLIENT_CREATE] = HTTP_POST_, [CLIENT_UPDATE] = HTTP_PUT_,
-                                                [CLIENT_PATCH] = HTTP_PATCH_, [CLIENT_DELETE] = HTTP_DELETE_ };
-    static const enum body_kind patches[] = { [PATCH_JSON] = BODY_JSON_PATCH, [PATCH_MERGE] = BODY_MERGE_PATCH,
-                                              [PATCH_STRATEGIC] = BODY_STRATEGIC_PATCH };
+    static const enum http_method methods[] = {
+        [CLIENT_GET] = HTTP_GET_,    [CLIENT_LIST] = HTTP_GET_,    [CLIENT_CREATE] = HTTP_POST_,
+        [CLIENT_UPDATE] = HTTP_PUT_, [CLIENT_PATCH] = HTTP_PATCH_, [CLIENT_DELETE] = HTTP_DELETE_
+    };
+    static const enum body_kind patches[] = {
+        [PATCH_JSON] = BODY_JSON_PATCH, [PATCH_MERGE] = BODY_MERGE_PATCH, [PATCH_STRATEGIC] = BODY_STRATEGIC_PATCH
+    };
 
     request_init(request, local->server, arena);
     request->local = true;
@@ -115,9 +118,10 @@ static int local_list(struct request *request, const struct client_call *call, s
 static int local_call(struct client *client, const struct client_call *call, client_item_fn *item, void *item_arg,
                       uint64_t *ret_revision, struct blob **ret_body, struct err *err)
 {
-    static const uint32_t verbs[] = { [CLIENT_GET] = VERB_GET, [CLIENT_LIST] = VERB_LIST,
-                                      [CLIENT_CREATE] = VERB_CREATE, [CLIENT_UPDATE] = VERB_UPDATE,
-                                      [CLIENT_PATCH] = VERB_PATCH, [CLIENT_DELETE] = VERB_DELETE };
+    static const uint32_t verbs[] = {
+        [CLIENT_GET] = VERB_GET,       [CLIENT_LIST] = VERB_LIST,   [CLIENT_CREATE] = VERB_CREATE,
+        [CLIENT_UPDATE] = VERB_UPDATE, [CLIENT_PATCH] = VERB_PATCH, [CLIENT_DELETE] = VERB_DELETE
+    };
     struct local_client *local = container_of(client, struct local_client, client);
     AUTO(arena) arena = arena_new(CALL_ARENA);
     struct item_sink items = { item, item_arg };
@@ -223,8 +227,8 @@ static int local_watch_next(struct client_watch *base, struct watch_event *ret_e
     code = watched.left ? left_object(local, &watched, &object, err)
                         : shared_object(request_storage(&local->request), watched.event, &object, err);
     if (code == 0) {
-        *ret_event = (struct watch_event){ .kind = watched.kind, .object = object,
-                                           .revision = watched.event->revision };
+        *ret_event =
+            (struct watch_event){ .kind = watched.kind, .object = object, .revision = watched.event->revision };
         code = 1;
     }
     store_event_unref(watched.event);
@@ -265,8 +269,8 @@ static int local_watch_open(struct local_watch *local, const struct client_call 
     return watch_start(local->watch, ready, arg, err);
 }
 
-static int local_watch(struct client *client, const struct client_call *call, uint64_t after,
-                       void (*ready)(void *arg), void *arg, struct client_watch **ret_watch, struct err *err)
+static int local_watch(struct client *client, const struct client_call *call, uint64_t after, void (*ready)(void *arg),
+                       void *arg, struct client_watch **ret_watch, struct err *err)
 {
     struct local_client *from = container_of(client, struct local_client, client);
     struct local_watch *local = calloc(1, sizeof *local);

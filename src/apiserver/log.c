@@ -1,15 +1,16 @@
 /* log.c - relaying container logs.
  *
- * The agent is called through http_client.h, whose callbacks come on its own thread; they append to a small queue under a
- * lock, and the stream (stream.h) takes from it at the reader's pace. A full queue pauses the agent's answer until the stream has taken
- * it. The reply begins when the agent's head has come, so that its errors become Status objects. */
+ * The agent is called through http_client.h, whose callbacks come on its own thread; they append to a small queue under
+ * a lock, and the stream (stream.h) takes from it at the reader's pace. A full queue pauses the agent's answer until
+ * the stream has taken it. The reply begins when the agent's head has come, so that its errors become Status objects.
+ */
 #include "apiserver/log.h"
 
+#include "api/resources.h"
 #include "apiserver/decode.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
 #include "apiserver/write.h"
-#include "api/resources.h"
 
 #define QUEUE_MAX (256u << 10)
 #define ERROR_MAX 4096
@@ -23,9 +24,10 @@ struct log_call {
     /* under lock */
     struct mutex lock;
     struct buf queue;
-    struct stream *stream;  /* once the reply has begun; one reference */
-    bool paused, ended, failed, answered;
+    struct stream *stream; /* once the reply has begun; one reference */
+    bool paused, ended;
     int status;
+    bool begun; /* of the relay alone */
 };
 
 /* -- where to -- */
@@ -46,15 +48,14 @@ static bool add_names(const struct json *pod, const char *list, struct str want,
 }
 
 /* The container asked for, or the only one there is. */
-static int choose_container(struct request *request, const struct json *pod, struct str *ret_container,
-                            struct err *err)
+static int choose_container(struct request *request, const struct json *pod, struct str *ret_container, struct err *err)
 {
     struct str want = request_param(request, "container");
     const struct json *containers = json_at(pod, "spec.containers");
     AUTO_DEINIT(buf, names) = BUF_INIT;
     AUTO_DEINIT(buf, init) = BUF_INIT;
-    struct str annotated = json_str(json_get(json_at(pod, "metadata.annotations"),
-                                             STR("kubectl.kubernetes.io/default-container")));
+    struct str annotated =
+        json_str(json_get(json_at(pod, "metadata.annotations"), STR("kubectl.kubernetes.io/default-container")));
     bool found = false, any_init;
 
     if (str_empty(want) && !str_empty(annotated))
@@ -70,20 +71,19 @@ static int choose_container(struct request *request, const struct json *pod, str
     if (!str_empty(want))
         return fail_bad_request(request, err, "container " STR_FMT " is not valid for pod " STR_FMT, STR_ARG(want),
                                 STR_ARG(request->info.name));
-    return fail_bad_request(request, err,
-                            "a container name must be specified for pod " STR_FMT ", choose one of: [" STR_FMT
-                            "]%s" STR_FMT "%s",
-                            STR_ARG(request->info.name), STR_ARG(buf_str(&names)),
-                            any_init ? " or one of the init containers: [" : "", STR_ARG(buf_str(&init)),
-                            any_init ? "]" : "");
+    return fail_bad_request(
+        request, err,
+        "a container name must be specified for pod " STR_FMT ", choose one of: [" STR_FMT "]%s" STR_FMT "%s",
+        STR_ARG(request->info.name), STR_ARG(buf_str(&names)), any_init ? " or one of the init containers: [" : "",
+        STR_ARG(buf_str(&init)), any_init ? "]" : "");
 }
 
 static int node_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
                         struct err *err)
 {
     struct write reader = { .request = request };
-    struct str key = arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_NODES.store_prefix),
-                                  STR_ARG(node_name));
+    struct str key =
+        arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_NODES.store_prefix), STR_ARG(node_name));
     const struct json *addresses;
     struct json *node = NULL;
     revision_t revision;
@@ -208,7 +208,6 @@ static void on_done(void *ctx, int code, const struct err *err)
     LOCKED(&log->lock);
 
     log->ended = true;
-    log->failed = code < 0 || !buf_ok(&log->queue);
     if (code < 0 && !log->status && err) {
         buf_clear(&log->queue);
         buf_add_cstr(&log->queue, err->message);
@@ -218,37 +217,62 @@ static void on_done(void *ctx, int code, const struct err *err)
 
 /* -- the relay, on the executor -- */
 
-static enum stream_step relay(void *ctx, struct stream *stream)
+/* The agent's words as a Status; it failed before there was a byte of log. */
+static enum stream_step refuse(struct log_call *log, struct stream *stream, int status, struct str words)
 {
-    struct log_call *log = ctx;
-    struct buf taken = BUF_INIT;
-    struct http_part part;
-    bool ended, failed, resume;
+    AUTO_DEINIT(buf, text) = BUF_INIT;
+    struct err err = { 0 };
+
+    err_set(&err, status ? err_from_status(status, STR("")) : ERR_INTERNAL, STR_FMT, STR_ARG(str_trim(words)));
+    status_write(&text, &err, &log->request->failure);
+    stream_reply(stream, status_code(&err, &log->request->failure), "application/json", buf_str(&text));
+    return STREAM_REPLIED;
+}
+
+/* What has come since the last time; true when there is something to do with it. */
+static bool take(struct log_call *log, struct stream *stream, struct buf *taken, int *ret_status, bool *ret_ended)
+{
+    bool resume, refused;
 
     mutex_lock(&log->lock);
     if (!log->stream)
         log->stream = stream_ref(stream);
-    taken = log->queue;
+    refused = log->status >= 400 || (log->ended && !log->status);
+    if (refused ? !log->ended : !log->status) {
+        mutex_unlock(&log->lock);
+        return false;
+    }
+    *taken = log->queue;
     log->queue = (struct buf)BUF_INIT;
-    ended = log->ended;
-    failed = log->failed || log->status >= 400;
+    *ret_ended = log->ended;
+    *ret_status = log->status;
     resume = log->paused;
     log->paused = false;
     mutex_unlock(&log->lock);
+    if (resume)
+        http_call_resume(log->call);
+    return true;
+}
 
-    if (failed && taken.len) {
-        /* The reply has begun as plain text; the agent's words are the best that can be said. */
-        buf_add_char(&taken, '\n');
-    }
+static enum stream_step relay(void *ctx, struct stream *stream)
+{
+    struct log_call *log = ctx;
+    AUTO_DEINIT(buf, taken) = BUF_INIT;
+    struct http_part part;
+    bool ended;
+    int status;
+
+    if (!take(log, stream, &taken, &status, &ended))
+        return STREAM_WAIT;
+    if (!log->begun && (status == 0 || status >= 400))
+        return refuse(log, stream, status, buf_str(&taken));
+    if (!log->begun)
+        stream_begin(stream, 200, "text/plain");
+    log->begun = true;
     part = (struct http_part){ buf_str(&taken), NULL };
     if (part.bytes.len)
         stream_write(stream, &part, 1);
-    buf_deinit(&taken);
-    if (resume)
-        http_call_resume(log->call);
-    if (ended)
-        return STREAM_END;
-    return STREAM_WAIT;
+    return ended ? STREAM_END : STREAM_WAIT;
 }
 
 static void release(void *ctx)
@@ -274,7 +298,7 @@ int log_stream(struct request *request, struct http_exchange *exchange, struct e
     log->exchange = exchange;
     code = http_call_start(request->server->options.http_client, &out, &events, &log->call, err);
     if (code == 0)
-        code = stream_start(request->server, exchange, 200, "text/plain", &ops, log, err);
+        code = stream_start(request->server, exchange, 0, NULL, &ops, log, err);
     if (code < 0)
         release(log);
     return code;

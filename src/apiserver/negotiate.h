@@ -15,8 +15,8 @@ struct media {
     bool pretty;
 };
 
-/* The first acceptable of the client's list (by q, then by order). Protobuf and CBOR are passed over; a list with nothing else
- * is ERR_NOT_ACCEPTABLE. An empty header accepts JSON. */
+/* The first acceptable of the client's list (by q, then by order). Protobuf and CBOR are passed over; a list with
+ * nothing else is ERR_NOT_ACCEPTABLE. An empty header accepts JSON. */
 int negotiate_accept(struct str accept, struct media *ret_media, struct err *err);
 const char *media_content_type(const struct media *media);
 

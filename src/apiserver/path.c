@@ -1,9 +1,10 @@
 /* path.c - URL to request info.
  *
- * The shapes are those of Kubernetes: /api/v1/... for the core group and /apis/GROUP/VERSION/... for the others, then an
- * optional (deprecated) "watch", then "namespaces/NS" in front of a namespaced resource, then PLURAL[/NAME[/SUB[/REST]]].
- * The path is cut at its raw slashes first and each part is unescaped by itself, so that an escaped slash never makes a
- * new part; it is refused instead, with every other part that could not be the name of something. */
+ * The shapes are those of Kubernetes: /api/v1/... for the core group and /apis/GROUP/VERSION/... for the others, then
+ * an optional (deprecated) "watch", then "namespaces/NS" in front of a namespaced resource, then
+ * PLURAL[/NAME[/SUB[/REST]]]. The path is cut at its raw slashes first and each part is unescaped by itself, so that an
+ * escaped slash never makes a new part; it is refused instead, with every other part that could not be the name of
+ * something. */
 #include "apiserver/path.h"
 
 #include "base/buf.h"
@@ -80,18 +81,12 @@ static uint32_t verb_of(enum http_method method, bool has_name, bool watch)
 {
     switch (method) {
     case HTTP_GET_:
-    case HTTP_HEAD_:
-        return watch ? VERB_WATCH : has_name ? VERB_GET : VERB_LIST;
-    case HTTP_POST_:
-        return VERB_CREATE;
-    case HTTP_PUT_:
-        return VERB_UPDATE;
-    case HTTP_PATCH_:
-        return VERB_PATCH;
-    case HTTP_DELETE_:
-        return has_name ? VERB_DELETE : VERB_DELETE_COLLECTION;
-    default:
-        return 0;
+    case HTTP_HEAD_: return watch ? VERB_WATCH : has_name ? VERB_GET : VERB_LIST;
+    case HTTP_POST_: return VERB_CREATE;
+    case HTTP_PUT_: return VERB_UPDATE;
+    case HTTP_PATCH_: return VERB_PATCH;
+    case HTTP_DELETE_: return has_name ? VERB_DELETE : VERB_DELETE_COLLECTION;
+    default: return 0;
     }
 }
 
@@ -101,7 +96,8 @@ static void parse_resource(struct arena *arena, const struct parts *parts, size_
     size_t left = parts->count - at;
     const struct str *p = parts->items + at;
 
-    if (left >= 3 && str_is(p[0], "namespaces") && !(left == 3 && (str_is(p[2], "status") || str_is(p[2], "finalize")))) {
+    if (left >= 3 && str_is(p[0], "namespaces") &&
+        !(left == 3 && (str_is(p[2], "status") || str_is(p[2], "finalize")))) {
         info->ns = p[1];
         p += 2, left -= 2, at += 2;
     }
@@ -158,8 +154,9 @@ int path_parse(struct arena *arena, enum http_method method, struct str path, co
 
 const char *verb_name(uint32_t verb)
 {
-    static const char *const names[] = { "get", "list", "watch", "create", "update", "patch", "delete",
-                                         "deletecollection", "connect" };
+    static const char *const names[] = { "get",    "list",  "watch",  "create",
+                                         "update", "patch", "delete", "deletecollection",
+                                         "connect" };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (verb == 1u << i)

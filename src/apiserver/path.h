@@ -8,11 +8,11 @@
 #include "net/http.h"
 
 struct request_info {
-    bool is_resource;   /* else only path and verb (the method in lower case) mean something */
-    uint32_t verb;      /* one of enum verb_bit (schema/type.h) */
-    struct str path;    /* decoded, for authorization and logs */
+    bool is_resource; /* else only path and verb (the method in lower case) mean something */
+    uint32_t verb;    /* one of enum verb_bit (schema/type.h) */
+    struct str path;  /* decoded, for authorization and logs */
     struct str group, version, ns, plural, name, subresource;
-    struct str rest;    /* what follows the subresource, without the slash; unset: nothing */
+    struct str rest; /* what follows the subresource, without the slash; unset: nothing */
 };
 
 /* params: of the query, decoded ("watch" makes a list a watch). ret_info's slices live in arena. */

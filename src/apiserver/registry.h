@@ -11,11 +11,11 @@
 enum name_form { NAME_SUBDOMAIN, NAME_LABEL, NAME_DNS1035, NAME_PATH_SEGMENT, NAME_NOT_EMPTY };
 
 enum rule_flag {
-    RULE_NO_GENERATION = 1 << 0,    /* metadata.generation is not kept */
-    RULE_CREATE_ON_UPDATE = 1 << 1, /* PUT of an absent object creates it */
-    RULE_NEED_VERSION = 1 << 2,     /* PUT without a resourceVersion is refused */
-    RULE_ORPHAN = 1 << 3,           /* dependents are orphaned unless the caller says otherwise */
-    RULE_STATUS_LABELS = 1 << 4,    /* writes of status may change labels */
+    RULE_NO_GENERATION = 1 << 0,       /* metadata.generation is not kept */
+    RULE_CREATE_ON_UPDATE = 1 << 1,    /* PUT of an absent object creates it */
+    RULE_NEED_VERSION = 1 << 2,        /* PUT without a resourceVersion is refused */
+    RULE_ORPHAN = 1 << 3,              /* dependents are orphaned unless the caller says otherwise */
+    RULE_STATUS_LABELS = 1 << 4,       /* writes of status may change labels */
     RULE_ANY_NAMESPACE_STATE = 1 << 5, /* may be created in a namespace that is being deleted */
 };
 
@@ -34,17 +34,18 @@ struct rules {
                             struct causes *causes);
     void (*validate_status)(struct request *request, const struct json *object, const struct json *old,
                             struct causes *causes);
-    /* The value of a field that selectors may name; "" when the object has none, unset when the field is not supported. metadata.name and metadata.namespace
-     * work everywhere. */
+    /* The value of a field that selectors may name; "" when the object has none, unset when the field is not supported.
+     * metadata.name and metadata.namespace work everywhere. */
     struct str (*field)(struct arena *arena, const struct json *object, struct str field);
-    /* The grace period (seconds) that a deletion of this object has; wanted: what the caller asked for, or -1. NULL: none. */
+    /* The grace period (seconds) that a deletion of this object has; wanted: what the caller asked for, or -1. NULL:
+     * none. */
     int64_t (*grace)(const struct json *object, int64_t wanted);
     /* True while something beside metadata.finalizers holds the object back (namespaces' spec.finalizers). */
     bool (*held)(const struct json *object);
     /* Called when the deletion begins, for the object's state (a namespace's phase). */
     int (*deleting)(struct request *request, struct json *object, struct err *err);
-    /* Adds operations of the same transaction (allocations) and may still change the object. old NULL: creation; object NULL: removal. On ERR_CONFLICT
-     * of one of them the whole write is planned again. */
+    /* Adds operations of the same transaction (allocations) and may still change the object. old NULL: creation; object
+     * NULL: removal. On ERR_CONFLICT of one of them the whole write is planned again. */
     int (*transact)(struct write *write, struct json *object, const struct json *old, struct err *err);
     const struct table_cell *cells;
     size_t cell_count;

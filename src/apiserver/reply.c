@@ -43,8 +43,9 @@ void reply_object_text(struct request *request, int status, struct str text)
 
 void reply_error(struct request *request, const struct err *err)
 {
-    static const char last_resort[] = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
-                                      "\"message\":\"out of memory\",\"reason\":\"ServiceUnavailable\",\"code\":503}";
+    static const char last_resort[] =
+        "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+        "\"message\":\"out of memory\",\"reason\":\"ServiceUnavailable\",\"code\":503}";
     AUTO_DEINIT(buf, buf) = BUF_INIT;
     struct str text;
 

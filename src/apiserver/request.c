@@ -85,9 +85,9 @@ static int forbidden(struct request *request, struct str reason, struct err *err
                        STR_ARG(request->user.name), http_method_name(request->method), STR_ARG(info->path));
     if (!str_empty(info->ns))
         scope = arena_printf(request->arena, "in the namespace \"" STR_FMT "\"", STR_ARG(info->ns));
-    what = str_empty(info->subresource) ? info->plural
-                                        : arena_printf(request->arena, STR_FMT "/" STR_FMT, STR_ARG(info->plural),
-                                                       STR_ARG(info->subresource));
+    what = str_empty(info->subresource)
+               ? info->plural
+               : arena_printf(request->arena, STR_FMT "/" STR_FMT, STR_ARG(info->plural), STR_ARG(info->subresource));
     return fail_forbidden(request, info->name, err,
                           "User \"" STR_FMT "\" cannot %s resource \"" STR_FMT "\" in API group \"" STR_FMT
                           "\" " STR_FMT "%s" STR_FMT,
@@ -104,12 +104,9 @@ static int authorize(struct request *request, struct err *err)
         struct str reason = STR("");
 
         switch (authorizer->decide(authorizer->ctx, request, &reason)) {
-        case AUTHZ_ALLOW:
-            return 0;
-        case AUTHZ_DENY:
-            return forbidden(request, reason, err);
-        default:
-            break;
+        case AUTHZ_ALLOW: return 0;
+        case AUTHZ_DENY: return forbidden(request, reason, err);
+        default: break;
         }
     }
     return 0;

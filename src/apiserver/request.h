@@ -1,7 +1,7 @@
 /* request.h - one request on its way through the server, from wherever it came.
  *
- * Used by one thread at a time. All memory is in its arena; a blob or snapshot that the reply needs is held by the request until
- * request_release(). */
+ * Used by one thread at a time. All memory is in its arena; a blob or snapshot that the reply needs is held by the
+ * request until request_release(). */
 #pragma once
 
 #include "apiserver/apiserver.h"
@@ -26,7 +26,7 @@ struct reply {
     const char *content_type; /* NULL: by media, for objects */
     struct blob *blob;        /* the bytes, or NULL: text */
     struct str text;
-    bool object;              /* a stored object's JSON: still to be brought into version, shape and format asked for */
+    bool object; /* a stored object's JSON: still to be brought into version, shape and format asked for */
     const struct resource *resource; /* object: of what (its storage version), request->resource normally */
     struct str allow_origin;
     struct str warnings[REQUEST_WARNINGS_MAX];
@@ -45,10 +45,10 @@ struct request {
     struct http_params params;
     struct str body, content_type, accept;
     struct media media;
-    struct str rule;   /* for the cause; unset: the verb */
+    struct str rule; /* for the cause; unset: the verb */
     uint64_t trigger;
     bool dry_run;
-    bool local;        /* from inside the process: no field warnings, no shapes */
+    bool local;                /* from inside the process: no field warnings, no shapes */
     enum body_kind patch_kind; /* local patches */
     struct failure failure;
     struct reply reply;
@@ -78,8 +78,8 @@ void reply_object(struct request *request, int status, struct blob *blob);
 void reply_object_text(struct request *request, int status, struct str text);
 void reply_error(struct request *request, const struct err *err);
 void request_warn(struct request *request, const char *fmt, ...) PRINTF(2, 3);
-/* Brings the reply into the version, shape and format that was asked for; then reply.blob or reply.text is what to send. On error it
- * becomes that error. */
+/* Brings the reply into the version, shape and format that was asked for; then reply.blob or reply.text is what to
+ * send. On error it becomes that error. */
 void reply_finish(struct request *request);
 
 /* The store's key of an object of this request's resource; in the arena. */

@@ -1,5 +1,5 @@
-/* scale.c - autoscaling/v1 Scale over deployments, replica sets, stateful sets and replication controllers: a small view
- * of spec.replicas, read and written like an object. */
+/* scale.c - autoscaling/v1 Scale over deployments, replica sets, stateful sets and replication controllers: a small
+ * view of spec.replicas, read and written like an object. */
 #include "apiserver/decode.h"
 #include "apiserver/server.h"
 #include "apiserver/validate.h"
@@ -95,8 +95,8 @@ int scale_get(struct request *request, struct err *err)
     struct json *object = NULL;
     revision_t revision;
     struct str text;
-    int code = write_read(&reader, request_key(request, request->info.ns, request->info.name), &object, NULL,
-                          &revision, err);
+    int code =
+        write_read(&reader, request_key(request, request->info.ns, request->info.name), &object, NULL, &revision, err);
 
     if (code < 0)
         return code;
@@ -148,8 +148,7 @@ static int make_scaled(struct write *write, const struct json *old, struct json 
         return code;
     replicas = json_int(json_at(scale, "spec.replicas"), 0);
     if (replicas < 0) {
-        add_invalid_int(&request->failure.causes, STR("spec.replicas"), replicas,
-                        "must be greater than or equal to 0");
+        add_invalid_int(&request->failure.causes, STR("spec.replicas"), replicas, "must be greater than or equal to 0");
         return fail_invalid(request, write->name, err);
     }
     version = json_str_at(scale, "metadata.resourceVersion");
@@ -221,10 +220,10 @@ static int make_finalized(struct write *write, const struct json *old, struct js
         return code;
     spec = json_ensure(request->arena, object, STR("spec"), JSON_OBJECT);
     finalizers = json_at(body, "spec.finalizers");
-    if (!spec || !json_set_str(request->arena, json_member(object, "metadata"), STR("resourceVersion"),
-                               json_str_at(body, "metadata.resourceVersion").data
-                                   ? json_str_at(body, "metadata.resourceVersion")
-                                   : STR("")))
+    if (!spec ||
+        !json_set_str(request->arena, json_member(object, "metadata"), STR("resourceVersion"),
+                      json_str_at(body, "metadata.resourceVersion").data ? json_str_at(body, "metadata.resourceVersion")
+                                                                         : STR("")))
         return no_memory(err);
     json_remove(spec, STR("finalizers"));
     if (json_is(finalizers, JSON_ARRAY) && finalizers->count &&

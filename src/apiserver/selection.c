@@ -1,8 +1,8 @@
 /* selection.c - matching stored texts against selectors.
  *
- * Most texts that do not match are told by a plain search: a selector that asks for key=value can only match a text in which
- * the string "value" stands, quotes included. One memmem() over a pod costs a hundredth of parsing it, so the list and
- * watch of one node's pods among 150,000 stay cheap without an index. */
+ * Most texts that do not match are told by a plain search: a selector that asks for key=value can only match a text in
+ * which the string "value" stands, quotes included. One memmem() over a pod costs a hundredth of parsing it, so the
+ * list and watch of one node's pods among 150,000 stay cheap without an index. */
 #include "apiserver/selection.h"
 
 #include "apiserver/registry.h"
@@ -14,8 +14,7 @@ struct key_check {
     const struct selector *selector;
 };
 
-static struct str field_value(const struct rules *rules, struct arena *arena, const struct json *object,
-                              struct str key)
+static struct str field_value(const struct rules *rules, struct arena *arena, const struct json *object, struct str key)
 {
     struct str value;
 

@@ -1,4 +1,5 @@
-/* selection.h - which objects of a resource a list, watch or deletion of a collection is about: label and field selectors.
+/* selection.h - which objects of a resource a list, watch or deletion of a collection is about: label and field
+ * selectors.
  *
  * Used by one thread at a time; lives in the request's arena. */
 #pragma once

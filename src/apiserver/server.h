@@ -10,12 +10,12 @@
 
 struct apiserver {
     struct apiserver_options options;
-    struct map resources;          /* "group/version/plural" -> struct resource_entry */
+    struct map resources; /* "group/version/plural" -> struct resource_entry */
     VEC(const struct route *) routes;
     VEC(struct authorizer) authorizers;
     VEC(struct admission) admissions;
-    struct mutex lock;             /* of options.rng and of streams */
-    struct list streams;           /* long answers under way (stream.c) */
+    struct mutex lock;   /* of options.rng and of streams */
+    struct list streams; /* long answers under way (stream.c) */
     struct cond streams_gone;
     size_t stream_count;
     bool stopping;

@@ -10,7 +10,8 @@ struct spliced {
     uint32_t at; /* offset of the resourceVersion's digits */
 };
 
-/* Sets metadata.resourceVersion of the object to "" and writes it. Text in the arena. ERR_TOO_LARGE beyond what the store takes. */
+/* Sets metadata.resourceVersion of the object to "" and writes it. Text in the arena. ERR_TOO_LARGE beyond what the
+ * store takes. */
 int splice_object(struct arena *arena, struct json *object, struct spliced *ret_spliced, struct err *err);
 /* Is stored the same text but for the digits? */
 bool splice_equal(const struct spliced *spliced, struct str stored);

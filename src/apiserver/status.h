@@ -13,10 +13,11 @@ struct request;
 struct failure {
     struct str name, group, kind, uid; /* details; kind unset: no details (unless there are causes) */
     struct causes causes;              /* validation findings */
-    struct str cause_reason, cause_message, cause_field; /* one more cause, with a reason of its own (NamespaceTerminating) */
-    int retry_after;                   /* seconds; 0: none */
-    int status;                        /* HTTP status instead of the error code's; 0: that one */
-    struct str reason;                 /* instead of the error code's */
+    struct str cause_reason, cause_message,
+        cause_field;   /* one more cause, with a reason of its own (NamespaceTerminating) */
+    int retry_after;   /* seconds; 0: none */
+    int status;        /* HTTP status instead of the error code's; 0: that one */
+    struct str reason; /* instead of the error code's */
 };
 
 /* {"kind":"Status",...,"status":"Failure"} for err with failure's details. */

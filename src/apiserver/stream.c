@@ -3,9 +3,9 @@
  *     IDLE --kick--> SCHEDULED --executor--> RUNNING --wait--> IDLE
  *                                            RUNNING --kick--> AGAIN --> RUNNING
  *
- * "blocked" is apart from that: the queue of the exchange is above its mark, so that produce() has to wait for drained(),
- * whatever kicks come. The callbacks of the exchange reach the stream through a hook in the exchange's own arena: they run
- * as long as the exchange exists, which may be longer than the stream. */
+ * "blocked" is apart from that: the queue of the exchange is above its mark, so that produce() has to wait for
+ * drained(), whatever kicks come. The callbacks of the exchange reach the stream through a hook in the exchange's own
+ * arena: they run as long as the exchange exists, which may be longer than the stream. */
 #include "apiserver/stream.h"
 
 #include "apiserver/server.h"
@@ -24,6 +24,9 @@ struct stream {
     struct stream_hook *hook;
     struct stream_ops ops;
     void *ctx;
+    struct buf reply; /* of stream_reply() */
+    const char *reply_type;
+    int reply_status;
     atomic_int state;
     atomic_bool blocked, closed;
     struct list link; /* of the server, under its lock */
@@ -63,7 +66,9 @@ static void on_closed(void *ctx)
     hook_kick(ctx, true);
 }
 
-static void finish(struct stream *stream, bool clean)
+enum ending { END_CLEAN, END_ABORT, END_REPLY };
+
+static void finish(struct stream *stream, enum ending ending)
 {
     struct apiserver *server = stream->server;
     struct http_exchange *exchange = TAKE(stream->exchange);
@@ -72,10 +77,13 @@ static void finish(struct stream *stream, bool clean)
     stream->hook->stream = NULL;
     mutex_unlock(&stream->hook->lock);
     stream->ops.release(stream->ctx);
-    if (clean)
+    if (ending == END_REPLY)
+        http_reply(exchange, stream->reply_status, stream->reply_type, buf_str(&stream->reply));
+    else if (ending == END_CLEAN)
         http_reply_end(exchange);
     else
         http_exchange_abort(exchange);
+    buf_deinit(&stream->reply);
     mutex_lock(&server->lock);
     list_remove(&stream->link);
     if (--server->stream_count == 0)
@@ -88,22 +96,17 @@ static bool step(struct stream *stream)
 {
     for (;;) {
         if (atomic_load(&stream->closed)) {
-            finish(stream, false);
+            finish(stream, END_ABORT);
             return true;
         }
         if (atomic_load(&stream->blocked))
             return false;
         switch (stream->ops.produce(stream->ctx, stream)) {
-        case STREAM_MORE:
-            break;
-        case STREAM_WAIT:
-            return false;
-        case STREAM_END:
-            finish(stream, true);
-            return true;
-        case STREAM_ABORT:
-            finish(stream, false);
-            return true;
+        case STREAM_MORE: break;
+        case STREAM_WAIT: return false;
+        case STREAM_END: finish(stream, END_CLEAN); return true;
+        case STREAM_ABORT: finish(stream, END_ABORT); return true;
+        case STREAM_REPLIED: finish(stream, END_REPLY); return true;
         }
     }
 }
@@ -151,6 +154,19 @@ void stream_kick(struct stream *stream)
     }
 }
 
+void stream_begin(struct stream *stream, int status, const char *content_type)
+{
+    http_reply_begin(stream->exchange, status, content_type);
+}
+
+void stream_reply(struct stream *stream, int status, const char *content_type, struct str body)
+{
+    buf_clear(&stream->reply);
+    buf_add_str(&stream->reply, body);
+    stream->reply_status = status;
+    stream->reply_type = content_type;
+}
+
 void stream_write(struct stream *stream, const struct http_part *parts, size_t count)
 {
     atomic_store(&stream->blocked, true);
@@ -171,7 +187,8 @@ int stream_start(struct apiserver *server, struct http_exchange *exchange, int s
     }
     mutex_init(&hook->lock);
     hook->stream = stream;
-    *stream = (struct stream){ .refs = 1, .server = server, .exchange = exchange, .hook = hook, .ops = *ops, .ctx = ctx };
+    *stream =
+        (struct stream){ .refs = 1, .server = server, .exchange = exchange, .hook = hook, .ops = *ops, .ctx = ctx };
     list_init(&stream->link);
     mutex_lock(&server->lock);
     stopping = server->stopping;
@@ -184,10 +201,11 @@ int stream_start(struct apiserver *server, struct http_exchange *exchange, int s
         free(stream);
         return err_set(err, ERR_UNAVAILABLE, "the server is shutting down");
     }
-    http_exchange_events(exchange, &(struct http_stream_events){ .ctx = hook, .drained = on_drained,
-                                                                 .closed = on_closed });
+    http_exchange_events(exchange,
+                         &(struct http_stream_events){ .ctx = hook, .drained = on_drained, .closed = on_closed });
     stream_ref(stream);
-    http_reply_begin(exchange, status, content_type);
+    if (status)
+        http_reply_begin(exchange, status, content_type);
     stream_kick(stream);
     stream_unref(stream);
     return 0;
@@ -197,7 +215,7 @@ void streams_stop(struct apiserver *server)
 {
     mutex_lock(&server->lock);
     server->stopping = true;
-    list_each(&server->streams, stream, struct stream, link) {
+    list_each (&server->streams, stream, struct stream, link) {
         atomic_store(&stream->closed, true);
         atomic_store(&stream->blocked, false);
         stream_kick(stream);

@@ -5,10 +5,15 @@
 #include "schema/time.h"
 
 static const struct column default_columns[] = {
-    { .name = STR_INIT("Name"), .type = STR_INIT("string"), .format = STR_INIT("name"),
-      .doc = STR_INIT("Name must be unique within a namespace."), .path = STR_INIT(".metadata.name") },
-    { .name = STR_INIT("Age"), .type = STR_INIT("string"),
-      .doc = STR_INIT("The time since the object was created."), .path = STR_INIT(".metadata.creationTimestamp") },
+    { .name = STR_INIT("Name"),
+      .type = STR_INIT("string"),
+      .format = STR_INIT("name"),
+      .doc = STR_INIT("Name must be unique within a namespace."),
+      .path = STR_INIT(".metadata.name") },
+    { .name = STR_INIT("Age"),
+      .type = STR_INIT("string"),
+      .doc = STR_INIT("The time since the object was created."),
+      .path = STR_INIT(".metadata.creationTimestamp") },
 };
 
 static const struct column *columns_of(const struct resource *resource, size_t *ret_count)

@@ -1,8 +1,8 @@
 /* table.h - objects as rows of a meta.k8s.io Table, the form `kubectl get` asks for.
  *
- * Written piece by piece, so that a list of any length streams: head, rows with commas between them, tail. The columns are
- * those of the resource (schema/type.h), or Name and Age when it has none. A cell comes from a JSONPath in the object or from
- * a named function: table_cell_find(). */
+ * Written piece by piece, so that a list of any length streams: head, rows with commas between them, tail. The columns
+ * are those of the resource (schema/type.h), or Name and Age when it has none. A cell comes from a JSONPath in the
+ * object or from a named function: table_cell_find(). */
 #pragma once
 
 #include "base/clock.h"
@@ -18,11 +18,12 @@ struct table_format {
     nsec_t now;                 /* Unix time, for ages */
 };
 
-/* {"kind":"Table","apiVersion":"meta.k8s.io/v1","columnDefinitions":[...],"rows":[   (definitions only when wanted: a watch
- * sends them once) */
+/* {"kind":"Table","apiVersion":"meta.k8s.io/v1","columnDefinitions":[...],"rows":[   (definitions only when wanted: a
+ * watch sends them once) */
 void table_write_head(struct buf *buf, const struct resource *resource, const struct table_format *format,
                       bool definitions);
-/* {"cells":[...],"object":{...}}; object is in the version of resource, text is the same as JSON text (unset: write object). */
+/* {"cells":[...],"object":{...}}; object is in the version of resource, text is the same as JSON text (unset: write
+ * object). */
 int table_write_row(struct arena *arena, struct buf *buf, const struct resource *resource,
                     const struct table_format *format, const struct json *object, struct str text, struct err *err);
 /* ],"metadata":<list_meta>}   list_meta is JSON text: {"resourceVersion":"12"} */

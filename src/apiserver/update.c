@@ -1,9 +1,9 @@
 /* update.c - PUT and PATCH: an object changes.
  *
- * Both make a new tree from the old one (make()) and then share everything: what a client cannot change is taken from the old
- * state, defaults and checks run as for a creation, equal content is not written, and an object that waits only for its
- * finalizers goes when the last one does. Writes to "status" take the status (and metadata) of the new tree and all else
- * of the old one; other writes the reverse. */
+ * Both make a new tree from the old one (make()) and then share everything: what a client cannot change is taken from
+ * the old state, defaults and checks run as for a creation, equal content is not written, and an object that waits only
+ * for its finalizers goes when the last one does. Writes to "status" take the status (and metadata) of the new tree and
+ * all else of the old one; other writes the reverse. */
 #include "apiserver/convert.h"
 #include "apiserver/decode.h"
 #include "apiserver/registry.h"
@@ -34,8 +34,8 @@ static int keep(struct arena *arena, struct json *object, const struct json *old
 
 static bool is_status(const struct request *request)
 {
-    return request->subresource && (str_is(request->subresource->name, "status") ||
-                                    str_is(request->subresource->name, "approval"));
+    return request->subresource &&
+           (str_is(request->subresource->name, "status") || str_is(request->subresource->name, "approval"));
 }
 
 static int check_identity(struct write *write, struct json *meta, const struct json *old_meta, struct err *err)
@@ -85,8 +85,15 @@ static int check_version(struct write *write, const struct json *meta, revision_
 /* Metadata that no client changes. */
 static int keep_meta(struct write *write, struct json *object, const struct json *old, struct err *err)
 {
-    static const char *const kept[] = { "name", "namespace", "generateName", "uid", "creationTimestamp",
-                                        "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "selfLink" };
+    static const char *const kept[] = { "name",
+                                        "namespace",
+                                        "generateName",
+                                        "uid",
+                                        "creationTimestamp",
+                                        "deletionTimestamp",
+                                        "deletionGracePeriodSeconds",
+                                        "generation",
+                                        "selfLink" };
     struct arena *arena = write->request->arena;
     const struct json *old_meta = json_member(old, "metadata");
     struct json *meta;
@@ -252,8 +259,7 @@ int update_plan(struct write *write, struct err *err)
     write->shown = revision;
     write->status = 200;
     bool released = is_released(write, object, old);
-    if (request->rules->transact &&
-        (code = request->rules->transact(write, released ? NULL : object, old, err)) < 0)
+    if (request->rules->transact && (code = request->rules->transact(write, released ? NULL : object, old, err)) < 0)
         return code;
     if ((code = write_canonical(write, object, err)) < 0 ||
         (code = write_object(write, released ? STORE_DELETE : STORE_PUT, object, revision, err)) < 0)
@@ -301,12 +307,9 @@ int update_new(struct request *request, struct write **ret_write, struct err *er
 static int apply_patch(struct request *request, struct json **object, struct json *patch, struct err *err)
 {
     switch (request->patch_kind) {
-    case BODY_JSON_PATCH:
-        return json_patch_apply(request->arena, object, patch, err);
-    case BODY_MERGE_PATCH:
-        return json_merge_patch(request->arena, object, patch, err);
-    default:
-        return object_strategic_merge(request->arena, request->resource->type, object, patch, err);
+    case BODY_JSON_PATCH: return json_patch_apply(request->arena, object, patch, err);
+    case BODY_MERGE_PATCH: return json_merge_patch(request->arena, object, patch, err);
+    default: return object_strategic_merge(request->arena, request->resource->type, object, patch, err);
     }
 }
 

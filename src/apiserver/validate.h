@@ -1,16 +1,18 @@
-/* validate.h - the checks that all resources share: names, labels, annotations, object metadata, in Kubernetes' words. */
+/* validate.h - the checks that all resources share: names, labels, annotations, object metadata, in Kubernetes' words.
+ */
 #pragma once
 
 #include "apiserver/registry.h"
 #include "schema/object.h"
 
-/* What is wrong with a name, at most two sentences; 0: nothing. generated: it is a generateName, which a suffix will follow. */
+/* What is wrong with a name, at most two sentences; 0: nothing. generated: it is a generateName, which a suffix will
+ * follow. */
 #define NAME_PROBLEMS_MAX 2
 size_t name_problems(enum name_form form, struct str name, bool generated, const char *ret_problems[NAME_PROBLEMS_MAX]);
 bool name_is_label(struct str name);     /* RFC 1123 label */
 bool name_is_subdomain(struct str name); /* RFC 1123 subdomain */
 bool name_is_dns1035(struct str name);
-bool name_is_port(struct str name);      /* IANA service name; see check_port_name() */
+bool name_is_port(struct str name); /* IANA service name; see check_port_name() */
 /* A qualified name (label key, annotation key, finalizer, condition type); NULL: fine. */
 const char *qualified_name_problem(struct str name);
 const char *label_value_problem(struct str value);

@@ -1,7 +1,7 @@
 /* watch.h - changes of a resource as they happen, pulled from the store at the reader's pace.
  *
- * watch_next() turns the store's events into what this watcher sees: ADDED and DELETED also when an object enters or leaves its
- * selection. Used over HTTP (watch_stream) and inside the process (local.c). */
+ * watch_next() turns the store's events into what this watcher sees: ADDED and DELETED also when an object enters or
+ * leaves its selection. Used over HTTP (watch_stream) and inside the process (local.c). */
 #pragma once
 
 #include "apiserver/list.h"
@@ -13,13 +13,13 @@ struct watch {
     struct request *request;
     struct selection selection;
     struct str prefix;
-    struct str key;           /* one object only; unset: all with the prefix */
+    struct str key; /* one object only; unset: all with the prefix */
     struct store_watch *source;
     struct arena scratch;
     /* how it begins and ends, from the query */
     revision_t after;
-    bool initial;             /* send what exists first */
-    bool initial_end;         /* and a bookmark that says so */
+    bool initial;     /* send what exists first */
+    bool initial_end; /* and a bookmark that says so */
     bool bookmarks;
     nsec_t timeout;
 };
@@ -35,11 +35,12 @@ struct watch *watch_close(struct watch *watch);
 struct watched {
     enum watch_kind kind;
     struct store_event *event; /* one reference for the caller */
-    bool left;                 /* DELETED because it left the selection: the object is event->previous with the event's revision */
+    bool left; /* DELETED because it left the selection: the object is event->previous with the event's revision */
 };
 /* 1, 0 or negative as store_watch_next(). */
 int watch_next(struct watch *watch, struct watched *ret_watched, struct err *err);
-/* The text of the watched object: the event's blob (*ret_blob set, no reference) or, for one that left, a text in scratch. */
+/* The text of the watched object: the event's blob (*ret_blob set, no reference) or, for one that left, a text in
+ * scratch. */
 int watch_text(struct watch *watch, const struct watched *watched, struct str *ret_text, struct blob **ret_blob,
                struct err *err);
 

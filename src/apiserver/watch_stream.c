@@ -1,8 +1,9 @@
 /* watch_stream.c - a watch over HTTP: frames of {"type":...,"object":...} and a newline.
  *
- * An event's object is the store's own buffer, shared by all watchers; a slow reader leaves its events in the store (which
- * serves it from disk), so what a watch holds is bounded by the exchange's queue. It begins, when asked, with what
- * exists, as a list by chunks at one revision, and goes on from that revision. A timer wakes it for bookmarks and for its end. */
+ * An event's object is the store's own buffer, shared by all watchers; a slow reader leaves its events in the store
+ * (which serves it from disk), so what a watch holds is bounded by the exchange's queue. It begins, when asked, with
+ * what exists, as a list by chunks at one revision, and goes on from that revision. A timer wakes it for bookmarks and
+ * for its end. */
 #include "apiserver/convert.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
@@ -18,12 +19,12 @@ enum phase { PHASE_INITIAL, PHASE_START, PHASE_LIVE };
 struct watcher {
     struct request *request;
     struct watch *watch;
-    struct listing *list;          /* PHASE_INITIAL */
+    struct listing *list; /* PHASE_INITIAL */
     enum phase phase;
     struct stream *stream;
     struct executor_timer *timer;
     nsec_t deadline, next_bookmark;
-    bool columns_sent;          /* Table: definitions go with the first frame only */
+    bool columns_sent; /* Table: definitions go with the first frame only */
     struct buf out;
     struct table_format format;
 };
@@ -267,12 +268,9 @@ static enum stream_step produce(void *ctx, struct stream *stream)
 
     watcher->stream = stream;
     switch (watcher->phase) {
-    case PHASE_INITIAL:
-        return produce_initial(watcher);
-    case PHASE_START:
-        return produce_start(watcher);
-    default:
-        return produce_live(watcher);
+    case PHASE_INITIAL: return produce_initial(watcher);
+    case PHASE_START: return produce_start(watcher);
+    default: return produce_live(watcher);
     }
 }
 

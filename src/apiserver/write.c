@@ -1,7 +1,7 @@
 /* write.c - plan, commit, and again.
  *
- * A commit that fails its comparisons means that the plan was made on old facts; conflict() says whether to make a new one
- * (a patch without a resourceVersion, a generated name that was taken) or to tell the caller (409). */
+ * A commit that fails its comparisons means that the plan was made on old facts; conflict() says whether to make a new
+ * one (a patch without a resourceVersion, a generated name that was taken) or to tell the caller (409). */
 #include "apiserver/write.h"
 
 #include "apiserver/convert.h"
@@ -18,8 +18,12 @@ struct write *write_new(struct request *request, int (*plan)(struct write *, str
 
     if (!write)
         return NULL;
-    *write = (struct write){ .request = request, .plan = plan, .max_attempts = ATTEMPTS_MAX, .status = 200,
-                             .ns = request->info.ns, .name = request->info.name };
+    *write = (struct write){ .request = request,
+                             .plan = plan,
+                             .max_attempts = ATTEMPTS_MAX,
+                             .status = 200,
+                             .ns = request->info.ns,
+                             .name = request->info.name };
     return write;
 }
 
@@ -35,8 +39,8 @@ int write_op(struct write *write, enum store_op_kind kind, struct str key, struc
     if (write->count == STORE_OPS_MAX)
         return err_set(err, ERR_TOO_LARGE, "the write touches too many keys");
     if (write->count == write->cap) {
-        struct store_op *ops = arena_grow(write->request->arena, write->ops, write->cap * sizeof *ops,
-                                          cap * sizeof *ops);
+        struct store_op *ops =
+            arena_grow(write->request->arena, write->ops, write->cap * sizeof *ops, cap * sizeof *ops);
         if (!ops)
             return err_set(err, ERR_NO_MEMORY, "store operations");
         write->ops = ops;
@@ -54,8 +58,8 @@ int write_object(struct write *write, enum store_op_kind kind, struct json *obje
     if ((code = splice_object(request->arena, object, &write->text, err)) < 0)
         return code;
     write->main_op = write->count;
-    return write_op(write, kind, request_key(request, write->ns, write->name), write->text.text, write->text.at,
-                    expect, err);
+    return write_op(write, kind, request_key(request, write->ns, write->name), write->text.text, write->text.at, expect,
+                    err);
 }
 
 int write_read(struct write *write, struct str key, struct json **ret_object, struct str *ret_text,
@@ -174,8 +178,9 @@ static int prepare(struct write *write, struct err *err)
     values = arena_array_of(write->request->arena, write->count, struct blob *);
     if (!values)
         return err_set(err, ERR_NO_MEMORY, "store transaction");
-    write->txn = (struct store_txn){ .ops = write->ops, .ops_count = write->count,
-                                     .cause = request_cause(write->request), .result.values = values };
+    write->txn = (struct store_txn){
+        .ops = write->ops, .ops_count = write->count, .cause = request_cause(write->request), .result.values = values
+    };
     if (!write->request->dry_run)
         return 0;
     code = finish_dry_run(write, err);

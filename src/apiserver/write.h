@@ -1,8 +1,9 @@
-/* write.h - one write on its way: planned against a snapshot, committed, and planned again when something else came first.
+/* write.h - one write on its way: planned against a snapshot, committed, and planned again when something else came
+ * first.
  *
- * plan() reads, decides and fills in operations; nothing is written before the commit, which compares the revisions that
- * plan() saw. So a write is right whatever runs beside it, without a lock. Blocking callers use write_run(); the HTTP side lets
- * the store's group commit finish it: write_start(). */
+ * plan() reads, decides and fills in operations; nothing is written before the commit, which compares the revisions
+ * that plan() saw. So a write is right whatever runs beside it, without a lock. Blocking callers use write_run(); the
+ * HTTP side lets the store's group commit finish it: write_start(). */
 #pragma once
 
 #include "apiserver/request.h"
@@ -14,18 +15,19 @@
 struct write {
     struct request *request;
     int (*plan)(struct write *write, struct err *err);
-    int (*finish)(struct write *write, struct err *err);   /* committed: set the reply; NULL: the main object, status 200 */
+    int (*finish)(struct write *write,
+                  struct err *err); /* committed: set the reply; NULL: the main object, status 200 */
     int (*conflict)(struct write *write, struct err *err); /* 0: plan again; negative: give up with that error */
     int attempts, max_attempts;
-    bool generated;        /* the name was drawn by us */
-    bool strict;           /* the caller named a resourceVersion */
-    struct str ns, name;   /* of the object */
-    int status;            /* of the reply */
+    bool generated;      /* the name was drawn by us */
+    bool strict;         /* the caller named a resourceVersion */
+    struct str ns, name; /* of the object */
+    int status;          /* of the reply */
 
     struct store_op *ops;
     size_t count, cap, main_op; /* main_op: the object itself */
-    struct spliced text;   /* of the main object */
-    revision_t shown;      /* a dry run shows this resourceVersion; 0: none */
+    struct spliced text;        /* of the main object */
+    revision_t shown;           /* a dry run shows this resourceVersion; 0: none */
     struct store_txn txn;
     void (*done)(struct write *write);
     void *done_arg;
@@ -45,8 +47,7 @@ struct write *write_new(struct request *request, int (*plan)(struct write *, str
 int write_op(struct write *write, enum store_op_kind kind, struct str key, struct str value, uint32_t splice,
              revision_t expect, struct err *err);
 /* Canonical text of the object as the main operation. */
-int write_object(struct write *write, enum store_op_kind kind, struct json *object, revision_t expect,
-                 struct err *err);
+int write_object(struct write *write, enum store_op_kind kind, struct json *object, revision_t expect, struct err *err);
 /* The object under key in a fresh snapshot, as a tree. *ret_object NULL: absent. */
 int write_read(struct write *write, struct str key, struct json **ret_object, struct str *ret_text,
                revision_t *ret_revision, struct err *err);

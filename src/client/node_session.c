@@ -88,8 +88,7 @@ void node_sessions_forget(struct node_sessions *sessions, struct str node)
 
 static struct node_session session_of(const struct entry *entry, struct str node)
 {
-    return (struct node_session){ .node = node, .seen = entry->seen, .since = entry->since,
-                                  .applied = entry->applied };
+    return (struct node_session){ .node = node, .seen = entry->seen, .since = entry->since, .applied = entry->applied };
 }
 
 bool node_sessions_get(struct node_sessions *sessions, struct str node, struct node_session *ret_session)

@@ -1,4 +1,5 @@
-/* node_session.h - when each node was last heard of, in memory: heartbeats come each second and are no business of the log.
+/* node_session.h - when each node was last heard of, in memory: heartbeats come each second and are no business of the
+ * log.
  *
  * The API server writes it, the node lifecycle controller reads it. Any thread. */
 #pragma once
@@ -19,9 +20,9 @@ int node_sessions_touch(struct node_sessions *sessions, struct str node, uint64_
 void node_sessions_forget(struct node_sessions *sessions, struct str node);
 
 struct node_session {
-    struct str node;    /* valid during the call */
-    nsec_t seen;        /* clock_now() of the last heartbeat */
-    nsec_t since;       /* of the first one since it was forgotten */
+    struct str node; /* valid during the call */
+    nsec_t seen;     /* clock_now() of the last heartbeat */
+    nsec_t since;    /* of the first one since it was forgotten */
     uint64_t applied;
 };
 /* False: never heard of. session->node is the caller's slice. */

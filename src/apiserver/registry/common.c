@@ -10,8 +10,7 @@ bool default_str(struct arena *arena, struct json *object, const char *key, cons
 {
     const struct json *member = json_get(object, str_from(key));
 
-    if (!object || (member && !(member->kind == JSON_STRING && str_empty(member->string)) &&
-                    member->kind != JSON_NULL))
+    if (!object || (member && !(member->kind == JSON_STRING && str_empty(member->string)) && member->kind != JSON_NULL))
         return true;
     return json_set_str(arena, object, str_from(key), str_from(value)) != NULL;
 }

@@ -1,6 +1,6 @@
 /* config.c - config maps and secrets: keys, sizes, types, and the immutable ones. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 #include "codec/base64.h"
 
 #define DATA_MAX (1 << 20)
@@ -137,7 +137,8 @@ static void validate_secret(struct request *request, const struct json *secret, 
     if (check_data(causes, secret, "data") > DATA_MAX)
         causes_add(causes, CAUSE_TOO_LONG, STR("data"), "Too long: may not be more than %d bytes", DATA_MAX);
     if (str_is(type, "kubernetes.io/service-account-token") &&
-        str_empty(json_str(json_get(json_at(secret, "metadata.annotations"), STR("kubernetes.io/service-account.name")))))
+        str_empty(
+            json_str(json_get(json_at(secret, "metadata.annotations"), STR("kubernetes.io/service-account.name")))))
         add_required(causes, STR("metadata.annotations[kubernetes.io/service-account.name]"), "");
     else if (str_is(type, "kubernetes.io/dockerconfigjson"))
         require_key(causes, secret, ".dockerconfigjson");

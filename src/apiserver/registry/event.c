@@ -1,6 +1,6 @@
 /* event.c - events: what selectors may name, under the names of both API groups. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 
 static struct str field(struct arena *arena, const struct json *event, struct str name)
 {
@@ -13,8 +13,8 @@ static struct str field(struct arena *arena, const struct json *event, struct st
     else if (str_has_prefix(name, regarding))
         member = str_skip(name, regarding.len);
     if (member.data) {
-        static const char *const members[] = { "kind", "namespace", "name", "uid", "apiVersion", "resourceVersion",
-                                               "fieldPath" };
+        static const char *const members[] = { "kind",       "namespace",       "name",     "uid",
+                                               "apiVersion", "resourceVersion", "fieldPath" };
 
         for (size_t i = 0; i < ARRAY_LEN(members); i++)
             if (str_is(member, members[i])) {

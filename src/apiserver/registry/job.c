@@ -1,6 +1,6 @@
 /* job.c - jobs and cron jobs. A job's selector is made from its uid, so that two jobs never share pods. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 
 static const char *const job_policies[] = { "OnFailure", "Never", NULL };
 
@@ -11,7 +11,8 @@ static bool set_labels(struct arena *arena, struct json *parent, struct str uid,
 
     return labels && json_set_str(arena, labels, STR("batch.kubernetes.io/controller-uid"), uid) &&
            json_set_str(arena, labels, STR("batch.kubernetes.io/job-name"), name) &&
-           json_set_str(arena, labels, STR("controller-uid"), uid) && json_set_str(arena, labels, STR("job-name"), name);
+           json_set_str(arena, labels, STR("controller-uid"), uid) &&
+           json_set_str(arena, labels, STR("job-name"), name);
 }
 
 static int prepare_create(struct request *request, struct json *job, struct err *err)
@@ -43,7 +44,8 @@ static int prepare_update(struct request *request, struct json *job, const struc
 
     if (!spec || json_bool(json_member(spec, "manualSelector"), false))
         return 0;
-    if (selector && !json_member(spec, "selector") && !json_set(arena, spec, STR("selector"), json_copy(arena, selector)))
+    if (selector && !json_member(spec, "selector") &&
+        !json_set(arena, spec, STR("selector"), json_copy(arena, selector)))
         return out_of_memory(err);
     template = json_member(spec, "template");
     if (template && !set_labels(arena, template, json_str_at(old, "metadata.uid"), json_str_at(old, "metadata.name")))
@@ -101,12 +103,14 @@ static void validate_update(struct request *request, const struct json *job, con
 
     validate_create(request, job, causes);
     for (size_t i = 0; i < ARRAY_LEN(frozen); i++)
-        check_immutable(causes, field_path(causes, "spec.%s", frozen[i]), json_get(json_member(job, "spec"), str_from(frozen[i])),
+        check_immutable(causes, field_path(causes, "spec.%s", frozen[i]),
+                        json_get(json_member(job, "spec"), str_from(frozen[i])),
                         json_get(json_member(old, "spec"), str_from(frozen[i])));
     if (!json_bool(json_at(old, "spec.suspend"), false))
         check_immutable(causes, STR("spec.template"), json_at(job, "spec.template"), json_at(old, "spec.template"));
     if (!str_is(json_str_at(job, "spec.completionMode"), "Indexed"))
-        check_immutable(causes, STR("spec.completions"), json_at(job, "spec.completions"), json_at(old, "spec.completions"));
+        check_immutable(causes, STR("spec.completions"), json_at(job, "spec.completions"),
+                        json_at(old, "spec.completions"));
 }
 
 static struct str field(struct arena *arena, const struct json *job, struct str name)
@@ -122,8 +126,9 @@ static int default_cronjob(struct request *request, struct json *cron, struct er
     struct arena *arena = request->arena;
     struct json *spec = json_ensure(arena, cron, STR("spec"), JSON_OBJECT), *job;
 
-    if (!spec || !default_str(arena, spec, "concurrencyPolicy", "Allow") || !default_bool(arena, spec, "suspend", false) ||
-        !default_int(arena, spec, "successfulJobsHistoryLimit", 3) || !default_int(arena, spec, "failedJobsHistoryLimit", 1))
+    if (!spec || !default_str(arena, spec, "concurrencyPolicy", "Allow") ||
+        !default_bool(arena, spec, "suspend", false) || !default_int(arena, spec, "successfulJobsHistoryLimit", 3) ||
+        !default_int(arena, spec, "failedJobsHistoryLimit", 1))
         return out_of_memory(err);
     job = json_at(spec, "jobTemplate.spec");
     return job ? template_default(request, json_member(job, "template"), err) : 0;
@@ -143,7 +148,8 @@ static void validate_cronjob(struct request *request, const struct json *cron, s
     if (name.len > 52)
         add_invalid_str(causes, STR("metadata.name"), name, "must be no more than 52 characters");
     check_not_negative(causes, STR("spec.startingDeadlineSeconds"), json_at(cron, "spec.startingDeadlineSeconds"));
-    check_not_negative(causes, STR("spec.successfulJobsHistoryLimit"), json_at(cron, "spec.successfulJobsHistoryLimit"));
+    check_not_negative(causes, STR("spec.successfulJobsHistoryLimit"),
+                       json_at(cron, "spec.successfulJobsHistoryLimit"));
     check_not_negative(causes, STR("spec.failedJobsHistoryLimit"), json_at(cron, "spec.failedJobsHistoryLimit"));
     template_validate(causes, STR("spec.jobTemplate.spec.template"), json_at(cron, "spec.jobTemplate.spec.template"),
                       job_policies);

@@ -1,6 +1,6 @@
 /* misc.c - resources whose rules are a few lines: accounts, endpoints, leases, volumes, priorities, roles. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 
 static void check_subsets(struct request *request, const struct json *endpoints, struct causes *causes)
 {
@@ -129,7 +129,8 @@ static void validate_storageclass_update(struct request *request, const struct j
         add_forbidden(causes, STR("parameters"), "updates to parameters are forbidden.");
     if (!str_eq(json_str(json_member(class, "provisioner")), json_str(json_member(old, "provisioner"))))
         add_forbidden(causes, STR("provisioner"), "updates to provisioner are forbidden.");
-    check_immutable(causes, STR("reclaimPolicy"), json_member(class, "reclaimPolicy"), json_member(old, "reclaimPolicy"));
+    check_immutable(causes, STR("reclaimPolicy"), json_member(class, "reclaimPolicy"),
+                    json_member(old, "reclaimPolicy"));
     check_immutable(causes, STR("volumeBindingMode"), json_member(class, "volumeBindingMode"),
                     json_member(old, "volumeBindingMode"));
 }

@@ -1,6 +1,6 @@
 /* namespace.c - namespaces: held by spec.finalizers until the namespace controller has emptied them. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 
 static int prepare_create(struct request *request, struct json *ns, struct err *err)
 {

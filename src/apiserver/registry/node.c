@@ -1,6 +1,6 @@
 /* node.c - nodes: taints, unschedulable, capacity. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 
 /* What can be allocated is the capacity, unless the agent says less. */
 static int default_node(struct request *request, struct json *node, struct err *err)
@@ -53,7 +53,8 @@ static void validate_update(struct request *request, const struct json *node, co
     (void)request;
     check_taints(causes, node);
     if (!str_empty(provider) && !str_eq(provider, json_str_at(node, "spec.providerID")))
-        add_forbidden(causes, STR("spec.providerID"), "node updates may not change providerID except from \"\" to valid");
+        add_forbidden(causes, STR("spec.providerID"),
+                      "node updates may not change providerID except from \"\" to valid");
     if (!str_empty(cidr) && !str_eq(cidr, json_str_at(node, "spec.podCIDR")))
         add_forbidden(causes, STR("spec.podCIDRs"), "node updates may not change podCIDR except from \"\" to valid");
 }

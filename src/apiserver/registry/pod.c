@@ -1,6 +1,6 @@
 /* pod.c - pods: the class they run in, what may change once they exist, and how they end. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 
 #define TOLERATION_SECONDS 300
 
@@ -59,8 +59,8 @@ static int resolve_priority(struct request *request, struct json *spec, struct e
 
     if (str_empty(name))
         return set_priority(request, spec, 0, STR(""), err);
-    key = arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_SCHEDULING_K8S_IO_PRIORITYCLASSES.store_prefix),
-                       STR_ARG(name));
+    key = arena_printf(request->arena, STR_FMT STR_FMT,
+                       STR_ARG(RESOURCE_SCHEDULING_K8S_IO_PRIORITYCLASSES.store_prefix), STR_ARG(name));
     if ((code = write_read(&reader, key, &class, NULL, &revision, err)) < 0)
         return code;
     if (class)
@@ -94,15 +94,14 @@ static int prepare_update(struct request *request, struct json *pod, const struc
 {
     struct json *spec = json_member(pod, "spec");
     const struct json *old_spec = json_member(old, "spec");
-    static const char *const kept[] = { "priority", "preemptionPolicy", "enableServiceLinks", "serviceAccountName",
-                                        "serviceAccount", "nodeName" };
+    static const char *const kept[] = { "priority",           "preemptionPolicy", "enableServiceLinks",
+                                        "serviceAccountName", "serviceAccount",   "nodeName" };
 
     /* A manifest written before the defaults were there does not take them away. */
     for (size_t i = 0; spec && i < ARRAY_LEN(kept); i++) {
         const struct json *value = json_get(old_spec, str_from(kept[i]));
 
-        if (value && !json_get(spec, str_from(kept[i])) &&
-            !json_set(request->arena, spec, str_from(kept[i]), value))
+        if (value && !json_get(spec, str_from(kept[i])) && !json_set(request->arena, spec, str_from(kept[i]), value))
             return out_of_memory(err);
     }
     return !spec || add_tolerations(request->arena, spec) ? 0 : out_of_memory(err);
@@ -145,7 +144,8 @@ static struct json *allowed_spec(struct arena *arena, const struct json *spec, c
         struct json *to = json_get(allowed, str_from(lists[l]));
         const struct json *from = json_get(spec, str_from(lists[l]));
 
-        for (uint32_t i = 0; json_is(to, JSON_ARRAY) && json_is(from, JSON_ARRAY) && i < to->count && i < from->count; i++) {
+        for (uint32_t i = 0; json_is(to, JSON_ARRAY) && json_is(from, JSON_ARRAY) && i < to->count && i < from->count;
+             i++) {
             struct str image = json_str(json_member(&from->items[i], "image"));
 
             if (image.data && !json_set_str(arena, &to->items[i], STR("image"), image))
@@ -171,7 +171,8 @@ static void check_tolerations(struct causes *causes, const struct json *spec, co
         bool found = false;
 
         for (uint32_t j = 0; json_is(now, JSON_ARRAY) && j < now->count && !found; j++)
-            found = str_eq(json_str(json_member(&now->items[j], "key")), json_str(json_member(&before->items[i], "key")));
+            found =
+                str_eq(json_str(json_member(&now->items[j], "key")), json_str(json_member(&before->items[i], "key")));
         if (!found) {
             add_forbidden(causes, STR("spec.tolerations"),
                           "existing toleration can not be modified except its tolerationSeconds");
@@ -203,10 +204,11 @@ static void validate_update(struct request *request, const struct json *pod, con
 
 static struct str field(struct arena *arena, const struct json *pod, struct str name)
 {
-    static const struct str plain[] = { STR_INIT("spec.nodeName"), STR_INIT("spec.restartPolicy"),
-                                        STR_INIT("spec.schedulerName"), STR_INIT("spec.serviceAccountName"),
-                                        STR_INIT("status.phase"), STR_INIT("status.podIP"),
-                                        STR_INIT("status.nominatedNodeName") };
+    static const struct str plain[] = {
+        STR_INIT("spec.nodeName"),           STR_INIT("spec.restartPolicy"), STR_INIT("spec.schedulerName"),
+        STR_INIT("spec.serviceAccountName"), STR_INIT("status.phase"),       STR_INIT("status.podIP"),
+        STR_INIT("status.nominatedNodeName")
+    };
 
     (void)arena;
     for (size_t i = 0; i < ARRAY_LEN(plain); i++)

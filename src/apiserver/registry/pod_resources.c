@@ -40,7 +40,8 @@ static void check_amounts(struct causes *causes, struct str field, const char *w
             add_invalid(causes, path, &amount->value, "must be greater than or equal to 0");
         if (str_chr(amount->key, '/') < 0 && !str_is(amount->key, "cpu") && !str_is(amount->key, "memory") &&
             !str_is(amount->key, "ephemeral-storage") && !str_has_prefix(amount->key, STR("hugepages-")))
-            add_invalid_str(causes, field_path(causes, STR_FMT ".%s[" STR_FMT "]", STR_ARG(field), which, STR_ARG(amount->key)),
+            add_invalid_str(causes,
+                            field_path(causes, STR_FMT ".%s[" STR_FMT "]", STR_ARG(field), which, STR_ARG(amount->key)),
                             amount->key, "must be a standard resource for containers");
     }
 }

@@ -27,7 +27,8 @@ static bool probe_default(struct arena *arena, struct json *container, const cha
         !default_int(arena, probe, "successThreshold", 1) || !default_int(arena, probe, "failureThreshold", 3))
         return false;
     if ((http = json_member(probe, "httpGet")) &&
-        (!default_str(arena, http, "path", "/") || !default_str(arena, json_member(probe, "httpGet"), "scheme", "HTTP")))
+        (!default_str(arena, http, "path", "/") ||
+         !default_str(arena, json_member(probe, "httpGet"), "scheme", "HTTP")))
         return false;
     return !json_member(probe, "grpc") || default_str(arena, json_member(probe, "grpc"), "service", "");
 }
@@ -133,7 +134,8 @@ static bool spec_members_default(struct arena *arena, struct json *spec)
     account = json_str(json_member(spec, "serviceAccountName"));
     if (!str_empty(account) && !json_set_str(arena, spec, STR("serviceAccount"), account))
         return false;
-    return default_str(arena, spec, "restartPolicy", "Always") && default_str(arena, spec, "dnsPolicy", "ClusterFirst") &&
+    return default_str(arena, spec, "restartPolicy", "Always") &&
+           default_str(arena, spec, "dnsPolicy", "ClusterFirst") &&
            default_str(arena, spec, "schedulerName", "default-scheduler") &&
            default_int(arena, spec, "terminationGracePeriodSeconds", 30) &&
            default_object_member(arena, spec, "securityContext") != NULL;
@@ -238,8 +240,7 @@ static bool has_volume(const struct json *volumes, struct str name)
     return false;
 }
 
-static void check_mounts(struct causes *causes, struct str field, const struct json *mounts,
-                         const struct json *volumes)
+static void check_mounts(struct causes *causes, struct str field, const struct json *mounts, const struct json *volumes)
 {
     for (uint32_t i = 0; json_is(mounts, JSON_ARRAY) && i < mounts->count; i++) {
         const struct json *mount = &mounts->items[i];
@@ -252,7 +253,8 @@ static void check_mounts(struct causes *causes, struct str field, const struct j
         if (seen_before(mounts, i, "mountPath"))
             add_invalid_str(causes, field_path(causes, STR_FMT ".mountPath", STR_ARG(at)), path, "must be unique");
         if (str_has_prefix(sub, STR("/")))
-            add_invalid_str(causes, field_path(causes, STR_FMT ".subPath", STR_ARG(at)), sub, "must be a relative path");
+            add_invalid_str(causes, field_path(causes, STR_FMT ".subPath", STR_ARG(at)), sub,
+                            "must be a relative path");
         if (str_is(sub, "..") || str_has_prefix(sub, STR("../")) || str_find(sub, STR("/../")) >= 0 ||
             str_has_suffix(sub, STR("/..")))
             add_invalid_str(causes, field_path(causes, STR_FMT ".subPath", STR_ARG(at)), sub, "must not contain '..'");
@@ -262,8 +264,8 @@ static void check_mounts(struct causes *causes, struct str field, const struct j
 static void check_probe(struct causes *causes, struct str field, const struct json *container, const char *key)
 {
     static const char *const handlers[] = { "exec", "httpGet", "tcpSocket", "grpc" };
-    static const char *const numbers[] = { "initialDelaySeconds", "timeoutSeconds", "periodSeconds",
-                                           "successThreshold", "failureThreshold" };
+    static const char *const numbers[] = { "initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold",
+                                           "failureThreshold" };
     const struct json *probe = json_get(container, str_from(key));
     struct str at = field_path(causes, STR_FMT ".%s", STR_ARG(field), key);
     unsigned count = 0;
@@ -343,7 +345,8 @@ static void check_volumes(struct causes *causes, struct str field, const struct 
             add_duplicate_str(causes, field_path(causes, STR_FMT ".name", STR_ARG(at)), name);
         for (uint32_t j = 0; j < volume->count; j++)
             if (!str_is(volume->members[j].key, "name") && ++sources == 2)
-                add_forbidden(causes, field_path(causes, STR_FMT "." STR_FMT, STR_ARG(at), STR_ARG(volume->members[j].key)),
+                add_forbidden(causes,
+                              field_path(causes, STR_FMT "." STR_FMT, STR_ARG(at), STR_ARG(volume->members[j].key)),
                               "may not specify more than 1 volume type");
     }
 }
@@ -359,7 +362,8 @@ void pod_spec_validate(struct causes *causes, struct str field, const struct jso
         check_containers(causes, field, spec, container_lists[i]);
     check_not_negative(causes, field_path(causes, STR_FMT ".terminationGracePeriodSeconds", STR_ARG(field)),
                        json_member(spec, "terminationGracePeriodSeconds"));
-    check_labels(causes, field_path(causes, STR_FMT ".nodeSelector", STR_ARG(field)), json_member(spec, "nodeSelector"));
+    check_labels(causes, field_path(causes, STR_FMT ".nodeSelector", STR_ARG(field)),
+                 json_member(spec, "nodeSelector"));
     if (deadline && (json_int(deadline, 0) < 1 || json_int(deadline, 0) > INT32_MAX))
         add_invalid(causes, field_path(causes, STR_FMT ".activeDeadlineSeconds", STR_ARG(field)), deadline,
                     "must be between 1 and 2147483647, inclusive");

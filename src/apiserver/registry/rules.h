@@ -26,7 +26,8 @@ struct str field_bool_at(const struct json *object, const char *path);
 /* -- registry/pod_spec.c: pods and the templates of all workloads -- */
 int pod_spec_default(struct request *request, struct json *spec, struct err *err);
 void pod_spec_validate(struct causes *causes, struct str field, const struct json *spec);
-/* spec.template of a workload: its pods' labels, spec and restart policy. policies: allowed restart policies, NULL-terminated. */
+/* spec.template of a workload: its pods' labels, spec and restart policy. policies: allowed restart policies,
+ * NULL-terminated. */
 int template_default(struct request *request, struct json *template, struct err *err);
 void template_validate(struct causes *causes, struct str field, const struct json *template,
                        const char *const *policies);

@@ -1,7 +1,7 @@
 /* service.c - services. Addresses and node ports are given out in service_alloc.c. */
+#include "api/resources.h"
 #include "apiserver/registry/rules.h"
 #include "apiserver/registry/service_alloc.h"
-#include "api/resources.h"
 
 static bool is_type(const struct json *service, const char *type)
 {
@@ -56,8 +56,8 @@ static int default_service(struct request *request, struct json *service, struct
 {
     struct arena *arena = request->arena;
     struct json *spec = json_ensure(arena, service, STR("spec"), JSON_OBJECT);
-    bool ok = spec && default_str(arena, spec, "type", "ClusterIP") && default_str(arena, spec, "sessionAffinity", "None") &&
-              ports_default(arena, spec);
+    bool ok = spec && default_str(arena, spec, "type", "ClusterIP") &&
+              default_str(arena, spec, "sessionAffinity", "None") && ports_default(arena, spec);
 
     if (ok && str_is(json_str(json_member(spec, "sessionAffinity")), "ClientIP")) {
         struct json *config = default_object_member(arena, spec, "sessionAffinityConfig");
@@ -112,7 +112,8 @@ static int prepare_update(struct request *request, struct json *service, const s
     for (size_t i = 0; i < ARRAY_LEN(kept) && !is_type(old, "ExternalName"); i++) {
         const struct json *was = json_get(json_member(old, "spec"), str_from(kept[i]));
         const struct json *is = json_get(spec, str_from(kept[i]));
-        bool unset = !is || (is->kind == JSON_STRING && str_empty(is->string)) || (is->kind == JSON_ARRAY && !is->count);
+        bool unset =
+            !is || (is->kind == JSON_STRING && str_empty(is->string)) || (is->kind == JSON_ARRAY && !is->count);
 
         if (was && unset && !json_set(arena, spec, str_from(kept[i]), was))
             return out_of_memory(err);
@@ -185,7 +186,8 @@ static void validate_create(struct request *request, const struct json *service,
         if (str_empty(name))
             add_required(causes, STR("spec.externalName"), "");
         else
-            check_name(causes, STR("spec.externalName"), NAME_SUBDOMAIN, str_has_suffix(name, STR(".")) ? str_chop(name, 1) : name);
+            check_name(causes, STR("spec.externalName"), NAME_SUBDOMAIN,
+                       str_has_suffix(name, STR(".")) ? str_chop(name, 1) : name);
         if (!str_empty(json_str_at(service, "spec.clusterIP")))
             add_forbidden(causes, STR("spec.clusterIPs"), "may not be set when `type` is 'ExternalName'");
     } else if (!headless && !(json_is(ports, JSON_ARRAY) && ports->count)) {
@@ -206,8 +208,8 @@ static void validate_update(struct request *request, const struct json *service,
     validate_create(request, service, causes);
     if (is_type(service, "ExternalName") || is_type(old, "ExternalName") || str_empty(before) || str_eq(now, before))
         return;
-    causes_add(causes, CAUSE_INVALID, STR("spec.clusterIPs[0]"), "Invalid value: [\"" STR_FMT "\"]: may not change once set",
-               STR_ARG(now));
+    causes_add(causes, CAUSE_INVALID, STR("spec.clusterIPs[0]"),
+               "Invalid value: [\"" STR_FMT "\"]: may not change once set", STR_ARG(now));
 }
 
 static struct str field(struct arena *arena, const struct json *service, struct str name)

@@ -24,8 +24,7 @@ static bool uses_node_ports(const struct json *service)
     if (!service)
         return false;
     return str_is(type, "NodePort") ||
-           (str_is(type, "LoadBalancer") &&
-            json_bool(json_at(service, "spec.allocateLoadBalancerNodePorts"), true));
+           (str_is(type, "LoadBalancer") && json_bool(json_at(service, "spec.allocateLoadBalancerNodePorts"), true));
 }
 
 static struct str ip_of(const struct json *service)
@@ -104,7 +103,8 @@ static int refuse_ip(struct write *write, struct str ip, const char *why, struct
     struct causes *causes = &write->request->failure.causes;
 
     causes_add(causes, CAUSE_INVALID, STR("spec.clusterIPs"),
-               "Invalid value: [\"" STR_FMT "\"]: failed to allocate IP " STR_FMT ": %s", STR_ARG(ip), STR_ARG(ip), why);
+               "Invalid value: [\"" STR_FMT "\"]: failed to allocate IP " STR_FMT ": %s", STR_ARG(ip), STR_ARG(ip),
+               why);
     return fail_invalid(write->request, write->name, err);
 }
 
@@ -292,8 +292,7 @@ static int transact_ports(struct write *write, struct store_snapshot *snapshot, 
         if ((code = transact_port(write, snapshot, &list->items[i], i, before, now, err)) < 0)
             return code;
     for (size_t i = 0; i < before->count; i++)
-        if (!has_port(now, before->items[i]) &&
-            (code = release_key(write, port_key(write, before->items[i]), err)) < 0)
+        if (!has_port(now, before->items[i]) && (code = release_key(write, port_key(write, before->items[i]), err)) < 0)
             return code;
     return 0;
 }

@@ -1,14 +1,15 @@
 /* workload.c - what runs pods from a template: deployments, replica sets, stateful sets, daemon sets, replication
  * controllers. */
-#include "apiserver/registry/rules.h"
 #include "api/resources.h"
+#include "apiserver/registry/rules.h"
 #include "schema/selector.h"
 
 static const char *const always[] = { "Always", NULL };
 
 void workload_selector_validate(struct causes *causes, const struct json *object)
 {
-    const struct json *json = json_at(object, "spec.selector"), *labels = json_at(object, "spec.template.metadata.labels");
+    const struct json *json = json_at(object, "spec.selector"),
+                      *labels = json_at(object, "spec.template.metadata.labels");
     const struct selector *selector = NULL;
     const struct json *match = json_member(json, "matchLabels"), *expressions = json_member(json, "matchExpressions");
     struct err err = { 0 };

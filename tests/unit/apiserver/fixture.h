@@ -47,14 +47,19 @@ static inline void fixture_init(struct fixture *f)
     seeded_rng_init(&f->rng, 7);
     f->arena = arena_new(0);
     assert_int_equal(executor_virtual_new(&f->clock, &f->executor, &err), 0);
-    assert_int_equal(store_open(&(struct store_options){ .path = f->path, .clock = &f->clock.clock, .synchronous = true,
-                                                         .map_size = 64u << 20 },
-                                &f->store, &err), 0);
+    assert_int_equal(store_open(
+                         &(struct store_options){
+                             .path = f->path, .clock = &f->clock.clock, .synchronous = true, .map_size = 64u << 20 },
+                         &f->store, &err),
+                     0);
     assert_int_equal(node_sessions_new(&f->clock.clock, &f->sessions, &err), 0);
-    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = f->store, .executor = f->executor,
-                                                                .clock = &f->clock.clock, .rng = &f->rng.rng,
+    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = f->store,
+                                                                .executor = f->executor,
+                                                                .clock = &f->clock.clock,
+                                                                .rng = &f->rng.rng,
                                                                 .sessions = f->sessions },
-                                   &f->server, &err), 0);
+                                   &f->server, &err),
+                     0);
     assert_int_equal(apiserver_local_client(f->server, STR("tester"), &f->client, &err), 0);
     assert_int_equal(apiserver_bootstrap(f->server, STR_NULL, 6443, &err), 0);
 }
@@ -94,9 +99,13 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
     struct http_header headers[2];
     struct tls_identity peer = { .common_name = str_from(raw->user ? raw->user : "admin") };
     struct http_request http = { .method = http_method_from(str_from(raw->method)),
-                                 .method_name = str_from(raw->method), .target = target, .headers = headers, .major = 1,
+                                 .method_name = str_from(raw->method),
+                                 .target = target,
+                                 .headers = headers,
+                                 .major = 1,
                                  .path = mark < 0 ? target : str_first(target, (size_t)mark),
-                                 .query = mark < 0 ? STR("") : str_skip(target, (size_t)mark + 1), .peer = &peer };
+                                 .query = mark < 0 ? STR("") : str_skip(target, (size_t)mark + 1),
+                                 .peer = &peer };
     struct request *request = arena_new_of(f->arena, struct request);
     struct answer answer = { 0 };
     struct err err = { 0 };
@@ -107,7 +116,9 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
     }
     if (raw->body)
         http.body = quoted(f->arena, raw->body);
-    headers[http.header_count++] = (struct http_header){ STR("content-type"), str_from(raw->content_type ? raw->content_type : "application/json") };
+    headers[http.header_count++] =
+        (struct http_header){ STR("content-type"),
+                              str_from(raw->content_type ? raw->content_type : "application/json") };
     if (raw->accept)
         headers[http.header_count++] = (struct http_header){ STR("accept"), str_from(raw->accept) };
     request_init(request, f->server, f->arena);
@@ -118,12 +129,12 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
     if (request->list || request->watch || request->log) {
         answer.status = 200;
         if (request->list) {
-            extern int list_whole(struct request *request, struct err *err);
+            extern int list_whole(struct request * request, struct err * err);
             if (list_whole(request, &err) < 0)
                 reply_error(request, &err);
         }
         if (request->watch) {
-            extern struct watch *watch_close(struct watch *watch);
+            extern struct watch *watch_close(struct watch * watch);
             watch_close(request->watch);
             return answer;
         }
@@ -163,5 +174,8 @@ static inline const char *at(struct fixture *f, struct answer answer, const char
 }
 
 #define PODS "/api/v1/namespaces/default/pods"
-#define POD(name) "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name "'},'spec':{'containers':[{'name':'c','image':'busybox'}]}}"
-#define POD_ON(name, node) "{'metadata':{'name':'" name "'},'spec':{'nodeName':'" node "','containers':[{'name':'c','image':'busybox'}]}}"
+#define POD(name)                                               \
+    "{'apiVersion':'v1','kind':'Pod','metadata':{'name':'" name \
+    "'},'spec':{'containers':[{'name':'c','image':'busybox'}]}}"
+#define POD_ON(name, node) \
+    "{'metadata':{'name':'" name "'},'spec':{'nodeName':'" node "','containers':[{'name':'c','image':'busybox'}]}}"

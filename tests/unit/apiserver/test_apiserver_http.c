@@ -1,5 +1,5 @@
-/* The pipeline behind a real HTTP server and thread pool: writes through the group commit, lists and watches as streams,
- * relayed logs. Waits are for events, never for time. */
+/* The pipeline behind a real HTTP server and thread pool: writes through the group commit, lists and watches as
+ * streams, relayed logs. Waits are for events, never for time. */
 #include "fixture.h"
 
 #include "base/buf.h"
@@ -41,19 +41,25 @@ static void cluster_init(struct cluster *c)
     assert_non_null(mkdtemp(c->path));
     c->arena = arena_new(0);
     assert_int_equal(executor_pool_new(clock_real(), "test", 4, &c->executor, &err), 0);
-    assert_int_equal(store_open(&(struct store_options){ .path = c->path, .clock = clock_real(), .map_size = 256u << 20 },
-                                &c->store, &err), 0);
+    assert_int_equal(
+        store_open(&(struct store_options){ .path = c->path, .clock = clock_real(), .map_size = 256u << 20 }, &c->store,
+                   &err),
+        0);
     assert_int_equal(http_client_new(&(struct http_client_options){ .insecure = true }, &c->to_agents, &err), 0);
-    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = c->store, .executor = c->executor,
-                                                                .clock = clock_real(), .rng = rng_system(),
+    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = c->store,
+                                                                .executor = c->executor,
+                                                                .clock = clock_real(),
+                                                                .rng = rng_system(),
                                                                 .http_client = c->to_agents },
-                                   &c->server, &err), 0);
+                                   &c->server, &err),
+                     0);
     if (apiserver_bootstrap(c->server, STR("127.0.0.1"), 6443, &err) < 0)
         fail_msg("%s", err.message);
     inner = apiserver_handler(c->server);
-    assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1",
-                                                                      .handler = { NULL, NULL, say_who } },
-                                       &c->http, &err), 0);
+    assert_int_equal(
+        http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .handler = { NULL, NULL, say_who } },
+                          &c->http, &err),
+        0);
     c->port = http_server_port(c->http);
     assert_int_equal(http_client_new(&(struct http_client_options){ 0 }, &c->client, &err), 0);
 }
@@ -75,7 +81,9 @@ static void cluster_deinit(struct cluster *c)
 static struct http_client_response call(struct cluster *c, const char *method, const char *target, const char *body)
 {
     struct http_header json = { STR("content-type"), STR("application/json") };
-    struct http_client_request request = { .method = method, .headers = &json, .header_count = 1,
+    struct http_client_request request = { .method = method,
+                                           .headers = &json,
+                                           .header_count = 1,
                                            .url = arena_printf(c->arena, "http://127.0.0.1:%d%s", c->port, target) };
     struct http_client_response response = { 0 };
     struct err err = { 0 };
@@ -137,7 +145,9 @@ static void test_large_list(void **state)
     char *big = arena_alloc(c.arena, 2001);
     memset(big, 'x', 2000);
     for (int i = 0; i < COUNT; i++) {
-        struct client_call create = { .verb = CLIENT_CREATE, .resource = &RESOURCE_CONFIGMAPS, .ns = STR_INIT("default") };
+        struct client_call create = { .verb = CLIENT_CREATE,
+                                      .resource = &RESOURCE_CONFIGMAPS,
+                                      .ns = STR_INIT("default") };
 
         create.body = arena_printf(c.arena, "{\"metadata\":{\"name\":\"m%04d\"},\"data\":{\"k\":\"%s\"}}", i, big);
         assert_int_equal(client->ops->call(client, &create, NULL, NULL, NULL, NULL, &err), 0);
@@ -260,7 +270,8 @@ static void test_watch_kinds(void **state)
         const char *says;
     } cases[] = {
         { PODS "?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true", 2,
-          "{'type':'BOOKMARK','object':{'kind':'Pod','apiVersion':'v1','metadata':{'annotations':{'k8s.io/initial-events-end':'true'},'resourceVersion':'" },
+          "{'type':'BOOKMARK','object':{'kind':'Pod','apiVersion':'v1','metadata':{'annotations':{'k8s.io/"
+          "initial-events-end':'true'},'resourceVersion':'" },
         { "/api/v1/watch/namespaces/default/pods", 1, "'ADDED'" },
         { "/api/v1/watch/namespaces/default/pods/a", 1, "'ADDED'" },
         { PODS "?watch=true&fieldSelector=metadata.name%3Da&resourceVersion=0", 1, "'name':'a'" },
@@ -323,9 +334,13 @@ static void test_stop_with_watch(void **state)
 static void agent_handle(void *ctx, struct http_exchange *exchange)
 {
     const struct http_request *request = http_exchange_request(exchange);
-    struct str answer = arena_printf(http_exchange_arena(exchange), "agent got " STR_FMT "\n", STR_ARG(request->target));
+    struct str answer =
+        arena_printf(http_exchange_arena(exchange), "agent got " STR_FMT "\n", STR_ARG(request->target));
 
-    http_reply(exchange, 200, "text/plain", answer);
+    if (str_find(request->target, STR("previous")) >= 0)
+        http_reply(exchange, 404, "text/plain", STR("no previous container\n"));
+    else
+        http_reply(exchange, 200, "text/plain", answer);
 }
 
 static void start_agent(struct cluster *c)
@@ -335,13 +350,21 @@ static void start_agent(struct cluster *c)
     struct err err = { 0 };
 
     assert_int_equal(tls_make_ca(c->arena, STR("ca"), 1, &ca, &err), 0);
-    assert_int_equal(tls_make_cert(c->arena, &ca, &(struct tls_subject){ .common_name = STR("n1"), .ip_addresses = &ip,
-                                                                         .ip_address_count = 1, .server = true, .days = 1 },
-                                   &pair, &err), 0);
-    assert_int_equal(tls_server_new(&(struct tls_server_config){ pair.cert_pem, pair.key_pem, STR_NULL }, &c->tls, &err), 0);
-    assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .tls = c->tls, .loops = 1,
+    assert_int_equal(
+        tls_make_cert(
+            c->arena, &ca,
+            &(struct tls_subject){
+                .common_name = STR("n1"), .ip_addresses = &ip, .ip_address_count = 1, .server = true, .days = 1 },
+            &pair, &err),
+        0);
+    assert_int_equal(
+        tls_server_new(&(struct tls_server_config){ pair.cert_pem, pair.key_pem, STR_NULL }, &c->tls, &err), 0);
+    assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1",
+                                                                      .tls = c->tls,
+                                                                      .loops = 1,
                                                                       .handler = { NULL, NULL, agent_handle } },
-                                       &c->agent, &err), 0);
+                                       &c->agent, &err),
+                     0);
 }
 
 static void test_logs(void **state)
@@ -352,37 +375,50 @@ static void test_logs(void **state)
 
     cluster_init(&c);
     start_agent(&c);
-    node = arena_printf(c.arena, "{'metadata':{'name':'n1'},'status':{'addresses':[{'type':'InternalIP','address':'127.0.0.1'}],"
-                        "'daemonEndpoints':{'kubeletEndpoint':{'Port':%d}}}}", http_server_port(c.agent));
+    node = arena_printf(c.arena,
+                        "{'metadata':{'name':'n1'},'status':{'addresses':[{'type':'InternalIP','address':'127.0.0.1'}],"
+                        "'daemonEndpoints':{'kubeletEndpoint':{'Port':%d}}}}",
+                        http_server_port(c.agent));
     r = call(&c, "POST", NODES, node.data);
     assert_int_equal(r.status, 201);
     /* What nodes report of themselves goes through status. */
     r = call(&c, "PUT", NODES "/n1/status", node.data);
     assert_int_equal(r.status, 200);
     call(&c, "POST", PODS, POD_ON("p", "n1"));
-    call(&c, "POST", PODS, "{'metadata':{'name':'two'},'spec':{'nodeName':'n1','containers':[{'name':'a','image':'i'},{'name':'b','image':'i'}]}}");
+    call(&c, "POST", PODS,
+         "{'metadata':{'name':'two'},'spec':{'nodeName':'n1','containers':[{'name':'a','image':'i'},{'name':'b','image'"
+         ":'i'}]}}");
     call(&c, "POST", PODS, POD("waiting"));
     r = call(&c, "GET", PODS "/p/log?tailLines=5&follow=true", NULL);
     assert_int_equal(r.status, 200);
     assert_true(str_is(r.body, "agent got /containerLogs/default/p/c?tailLines=5&follow=true\n"));
     r = call(&c, "GET", PODS "/two/log", NULL);
     assert_int_equal(r.status, 400);
-    assert_true(str_is(json_str_at(parsed(&c, r), "message"), "a container name must be specified for pod two, choose one of: [a b]"));
+    assert_true(str_is(json_str_at(parsed(&c, r), "message"),
+                       "a container name must be specified for pod two, choose one of: [a b]"));
     r = call(&c, "GET", PODS "/two/log?container=b", NULL);
     assert_true(str_is(r.body, "agent got /containerLogs/default/two/b\n"));
     r = call(&c, "GET", PODS "/two/log?container=z", NULL);
     assert_true(str_is(json_str_at(parsed(&c, r), "message"), "container z is not valid for pod two"));
+    r = call(&c, "GET", PODS "/p/log?previous=true", NULL);
+    assert_int_equal(r.status, 404);
+    assert_true(str_is(json_str_at(parsed(&c, r), "message"), "no previous container"));
     r = call(&c, "GET", PODS "/waiting/log", NULL);
     assert_int_equal(r.status, 200);
     assert_int_equal(r.body.len, 0);
+    c.agent = http_server_stop(c.agent);
+    r = call(&c, "GET", PODS "/p/log", NULL);
+    assert_int_equal(r.status, 500);
+    assert_true(str_is(json_str_at(parsed(&c, r), "reason"), "InternalError"));
     cluster_deinit(&c);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),    cmocka_unit_test(test_watch_stream),
-        cmocka_unit_test(test_watch_kinds),    cmocka_unit_test(test_watch_expired), cmocka_unit_test(test_stop_with_watch),
+        cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),
+        cmocka_unit_test(test_watch_stream),   cmocka_unit_test(test_watch_kinds),
+        cmocka_unit_test(test_watch_expired),  cmocka_unit_test(test_stop_with_watch),
         cmocka_unit_test(test_logs),
     };
 

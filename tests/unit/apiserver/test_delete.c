@@ -66,12 +66,15 @@ static void test_finalizers(void **state)
     struct answer a;
 
     fixture_init(&f);
-    must(&f, 201, "POST", PODS, "{'metadata':{'name':'p','finalizers':['a.example/x','a.example/y']},'spec':{'containers':[{'name':'c','image':'i'}]}}");
+    must(&f, 201, "POST", PODS,
+         "{'metadata':{'name':'p','finalizers':['a.example/x','a.example/"
+         "y']},'spec':{'containers':[{'name':'c','image':'i'}]}}");
     a = must(&f, 200, "DELETE", PODS "/p", NULL);
     assert_string_not_equal(at(&f, a, "metadata.deletionTimestamp"), "");
     a = patch(&f, PODS "/p", "{'metadata':{'finalizers':['a.example/x','b.example/z']}}");
     assert_int_equal(a.status, 422);
-    assert_non_null(strstr(a.text, "no new finalizers can be added if the object is being deleted, found new finalizers []string{\\\"b.example/z\\\"}"));
+    assert_non_null(strstr(a.text, "no new finalizers can be added if the object is being deleted, found new "
+                                   "finalizers []string{\\\"b.example/z\\\"}"));
     assert_int_equal(patch(&f, PODS "/p", "{'metadata':{'finalizers':['a.example/x']}}").status, 200);
     must(&f, 200, "GET", PODS "/p", NULL);
     assert_int_equal(patch(&f, PODS "/p", "{'metadata':{'finalizers':[]}}").status, 200);
@@ -102,7 +105,11 @@ static void test_propagation(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *base = "/apis/apps/v1/namespaces/default/replicasets";
         struct str one = arena_printf(f.arena, "%s/r%zu", base, i);
-        struct str body = arena_printf(f.arena, "{'metadata':{'name':'r%zu'},'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i'}]}}}}", i);
+        struct str body =
+            arena_printf(f.arena,
+                         "{'metadata':{'name':'r%zu'},'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{'"
+                         "metadata':{'labels':{'a':'b'}},'spec':{'containers':[{'name':'c','image':'i'}]}}}}",
+                         i);
         struct str target = arena_printf(f.arena, STR_FMT "%s", STR_ARG(one), cases[i].query);
 
         must(&f, 201, "POST", base, body.data);
@@ -133,8 +140,10 @@ static void test_namespace(void **state)
     a = must(&f, 200, "DELETE", "/api/v1/namespaces/ns", NULL);
     assert_string_equal(at(&f, a, "status.phase"), "Terminating");
     a = must(&f, 403, "POST", "/api/v1/namespaces/ns/configmaps", "{'metadata':{'name':'a'}}");
-    assert_non_null(strstr(a.text, "configmaps \\\"a\\\" is forbidden: unable to create new content in namespace ns because it is being terminated"));
-    assert_non_null(strstr(a.text, "{\"reason\":\"NamespaceTerminating\",\"message\":\"namespace ns is being terminated\",\"field\":\"metadata.namespace\"}"));
+    assert_non_null(strstr(a.text, "configmaps \\\"a\\\" is forbidden: unable to create new content in namespace ns "
+                                   "because it is being terminated"));
+    assert_non_null(strstr(a.text, "{\"reason\":\"NamespaceTerminating\",\"message\":\"namespace ns is being "
+                                   "terminated\",\"field\":\"metadata.namespace\"}"));
     must(&f, 200, "PUT", "/api/v1/namespaces/ns", "{'metadata':{'name':'ns'},'spec':{}}");
     must(&f, 200, "GET", "/api/v1/namespaces/ns", NULL);
     must(&f, 200, "PUT", "/api/v1/namespaces/ns/finalize", "{'metadata':{'name':'ns'},'spec':{}}");
@@ -147,8 +156,10 @@ static void test_collection(void **state)
     struct fixture f;
 
     fixture_init(&f);
-    must(&f, 201, "POST", PODS, "{'metadata':{'name':'a','labels':{'x':'1'}},'spec':{'containers':[{'name':'c','image':'i'}]}}");
-    must(&f, 201, "POST", PODS, "{'metadata':{'name':'b','labels':{'x':'1'}},'spec':{'containers':[{'name':'c','image':'i'}]}}");
+    must(&f, 201, "POST", PODS,
+         "{'metadata':{'name':'a','labels':{'x':'1'}},'spec':{'containers':[{'name':'c','image':'i'}]}}");
+    must(&f, 201, "POST", PODS,
+         "{'metadata':{'name':'b','labels':{'x':'1'}},'spec':{'containers':[{'name':'c','image':'i'}]}}");
     must(&f, 201, "POST", PODS, POD("c"));
     must(&f, 200, "DELETE", PODS "?labelSelector=x%3D1", NULL);
     must(&f, 404, "GET", PODS "/a", NULL);
@@ -163,7 +174,8 @@ static void test_collection(void **state)
 
 static void test_binding(void **state)
 {
-    static const char bind[] = "{'apiVersion':'v1','kind':'Binding','metadata':{'name':'p'},'target':{'kind':'Node','name':'n1'}}";
+    static const char bind[] =
+        "{'apiVersion':'v1','kind':'Binding','metadata':{'name':'p'},'target':{'kind':'Node','name':'n1'}}";
     struct fixture f;
     struct answer a;
 
@@ -191,14 +203,24 @@ static void test_pod_rules(void **state)
     } cases[] = {
         { "{}", "spec.containers: Required value" },
         { "{'containers':[{'name':'c'}]}", "spec.containers[0].image: Required value" },
-        { "{'containers':[{'name':'C','image':'i'}]}", "spec.containers[0].name: Invalid value: \\'C\\': a lowercase RFC 1123 label" },
-        { "{'containers':[{'name':'c','image':'i'},{'name':'c','image':'i'}]}", "spec.containers[1].name: Duplicate value: \\'c\\'" },
-        { "{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'2'},'limits':{'cpu':'1'}}}]}", "spec.containers[0].resources.requests: Invalid value: \\'2\\': must be less than or equal to cpu limit of 1" },
-        { "{'containers':[{'name':'c','image':'i','ports':[{'containerPort':70000}]}]}", "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive" },
-        { "{'containers':[{'name':'c','image':'i','volumeMounts':[{'name':'v','mountPath':'/v'}]}]}", "spec.containers[0].volumeMounts[0].name: Not found: \\'v\\'" },
-        { "{'restartPolicy':'Sometimes','containers':[{'name':'c','image':'i'}]}", "spec.restartPolicy: Unsupported value: \\'Sometimes\\': supported values: \\'Always\\', \\'Never\\', \\'OnFailure\\'" },
-        { "{'containers':[{'name':'c','image':'i','livenessProbe':{}}]}", "spec.containers[0].livenessProbe: Required value: must specify a handler type" },
-        { "{'terminationGracePeriodSeconds':-1,'containers':[{'name':'c','image':'i'}]}", "must be greater than or equal to 0" },
+        { "{'containers':[{'name':'C','image':'i'}]}",
+          "spec.containers[0].name: Invalid value: \\'C\\': a lowercase RFC 1123 label" },
+        { "{'containers':[{'name':'c','image':'i'},{'name':'c','image':'i'}]}",
+          "spec.containers[1].name: Duplicate value: \\'c\\'" },
+        { "{'containers':[{'name':'c','image':'i','resources':{'requests':{'cpu':'2'},'limits':{'cpu':'1'}}}]}",
+          "spec.containers[0].resources.requests: Invalid value: \\'2\\': must be less than or equal to cpu limit of "
+          "1" },
+        { "{'containers':[{'name':'c','image':'i','ports':[{'containerPort':70000}]}]}",
+          "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive" },
+        { "{'containers':[{'name':'c','image':'i','volumeMounts':[{'name':'v','mountPath':'/v'}]}]}",
+          "spec.containers[0].volumeMounts[0].name: Not found: \\'v\\'" },
+        { "{'restartPolicy':'Sometimes','containers':[{'name':'c','image':'i'}]}",
+          "spec.restartPolicy: Unsupported value: \\'Sometimes\\': supported values: \\'Always\\', \\'Never\\', "
+          "\\'OnFailure\\'" },
+        { "{'containers':[{'name':'c','image':'i','livenessProbe':{}}]}",
+          "spec.containers[0].livenessProbe: Required value: must specify a handler type" },
+        { "{'terminationGracePeriodSeconds':-1,'containers':[{'name':'c','image':'i'}]}",
+          "must be greater than or equal to 0" },
     };
     struct fixture f;
     struct answer a;
@@ -216,10 +238,13 @@ static void test_pod_rules(void **state)
     a = patch(&f, PODS "/p", "{'spec':{'hostNetwork':true}}");
     assert_int_equal(a.status, 422);
     assert_non_null(strstr(a.text, "pod updates may not change fields other than"));
-    a = send_raw(&f, &(struct raw){ "PATCH", PODS "/p", "{'spec':{'containers':[{'name':'c','image':'busybox:2'}]}}", "application/strategic-merge-patch+json" });
+    a = send_raw(&f, &(struct raw){ "PATCH", PODS "/p", "{'spec':{'containers':[{'name':'c','image':'busybox:2'}]}}",
+                                    "application/strategic-merge-patch+json" });
     assert_int_equal(a.status, 200);
     /* A manifest that knows nothing of the defaults is no change. */
-    a = must(&f, 200, "PUT", PODS "/p", "{'metadata':{'name':'p'},'spec':{'containers':[{'name':'c','image':'busybox:3','imagePullPolicy':'Always'}]}}");
+    a = must(&f, 200, "PUT", PODS "/p",
+             "{'metadata':{'name':'p'},'spec':{'containers':[{'name':'c','image':'busybox:3','imagePullPolicy':'Always'"
+             "}]}}");
     fixture_deinit(&f);
 }
 

@@ -120,10 +120,13 @@ static const struct accept_case {
     { "text/html, */*;q=0.1", MEDIA_JSON, SHAPE_OBJECT, "" },
     { "application/yaml;q=0.5, application/json;q=0.9", MEDIA_JSON, SHAPE_OBJECT, "" },
     { "application/json;q=0", -1, 0, "" },
-    { "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json", MEDIA_JSON, SHAPE_TABLE, "v1" },
+    { "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+      MEDIA_JSON, SHAPE_TABLE, "v1" },
     { "application/json;as=Table;v=v9;g=meta.k8s.io,application/json", MEDIA_JSON, SHAPE_OBJECT, "" },
     { "application/json;as=Table;v=v9;g=meta.k8s.io", -1, 0, "" },
-    { "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json", MEDIA_JSON, SHAPE_PARTIAL, "v1" },
+    { "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/"
+      "json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+      MEDIA_JSON, SHAPE_PARTIAL, "v1" },
     { "application/json;stream=watch", MEDIA_JSON, SHAPE_OBJECT, "" },
     { ";;;,,=;q=", -1, 0, "" },
 };
@@ -151,15 +154,24 @@ static const struct name_case {
     const char *name;
     bool generated, valid;
 } names[] = {
-    { NAME_SUBDOMAIN, "a", false, true },        { NAME_SUBDOMAIN, "a.b-c.d9", false, true },
-    { NAME_SUBDOMAIN, "A", false, false },       { NAME_SUBDOMAIN, "-a", false, false },
-    { NAME_SUBDOMAIN, "a..b", false, false },    { NAME_SUBDOMAIN, "a.", false, false },
-    { NAME_SUBDOMAIN, "a_b", false, false },     { NAME_SUBDOMAIN, "web-", true, true },
-    { NAME_SUBDOMAIN, "web-", false, false },    { NAME_SUBDOMAIN, "-", true, false },
-    { NAME_LABEL, "a-b", false, true },          { NAME_LABEL, "a.b", false, false },
-    { NAME_LABEL, "9a", false, true },           { NAME_DNS1035, "9a", false, false },
-    { NAME_DNS1035, "a9", false, true },         { NAME_PATH_SEGMENT, "system:node:A", false, true },
-    { NAME_PATH_SEGMENT, "a/b", false, false },  { NAME_PATH_SEGMENT, "..", false, false },
+    { NAME_SUBDOMAIN, "a", false, true },
+    { NAME_SUBDOMAIN, "a.b-c.d9", false, true },
+    { NAME_SUBDOMAIN, "A", false, false },
+    { NAME_SUBDOMAIN, "-a", false, false },
+    { NAME_SUBDOMAIN, "a..b", false, false },
+    { NAME_SUBDOMAIN, "a.", false, false },
+    { NAME_SUBDOMAIN, "a_b", false, false },
+    { NAME_SUBDOMAIN, "web-", true, true },
+    { NAME_SUBDOMAIN, "web-", false, false },
+    { NAME_SUBDOMAIN, "-", true, false },
+    { NAME_LABEL, "a-b", false, true },
+    { NAME_LABEL, "a.b", false, false },
+    { NAME_LABEL, "9a", false, true },
+    { NAME_DNS1035, "9a", false, false },
+    { NAME_DNS1035, "a9", false, true },
+    { NAME_PATH_SEGMENT, "system:node:A", false, true },
+    { NAME_PATH_SEGMENT, "a/b", false, false },
+    { NAME_PATH_SEGMENT, "..", false, false },
     { NAME_PATH_SEGMENT, "a%b", false, false },
     { NAME_LABEL, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false, true },
     { NAME_LABEL, "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false, false },
@@ -170,7 +182,8 @@ static void test_names(void **state)
     const char *problems[NAME_PROBLEMS_MAX];
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if ((name_problems(names[i].form, str_from(names[i].name), names[i].generated, problems) == 0) != names[i].valid)
+        if ((name_problems(names[i].form, str_from(names[i].name), names[i].generated, problems) == 0) !=
+            names[i].valid)
             fail_msg("%s", names[i].name);
 }
 
@@ -180,7 +193,7 @@ static void test_label_keys(void **state)
         const char *key;
         bool valid;
     } keys[] = {
-        { "a", true },      { "A_b.c-d", true }, { "x.example/a", true }, { "x.example/", false }, { "/a", false },
+        { "a", true },      { "A_b.c-d", true }, { "x.example/a", true }, { "x.example/", false },  { "/a", false },
         { "a/b/c", false }, { "", false },       { "-a", false },         { "X.example/a", false }, { "a b", false },
     };
 
@@ -197,11 +210,13 @@ static void test_splice(void **state)
     static const struct {
         const char *in, *want;
     } cases[] = {
-        { "{\"kind\":\"X\",\"metadata\":{\"name\":\"a\"}}", "{\"kind\":\"X\",\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"42\"}}" },
+        { "{\"kind\":\"X\",\"metadata\":{\"name\":\"a\"}}",
+          "{\"kind\":\"X\",\"metadata\":{\"name\":\"a\",\"resourceVersion\":\"42\"}}" },
         { "{\"metadata\":{\"labels\":{\"resourceVersion\":\"\"},\"resourceVersion\":\"7\",\"uid\":\"u\"}}",
           "{\"metadata\":{\"labels\":{\"resourceVersion\":\"\"},\"resourceVersion\":\"42\",\"uid\":\"u\"}}" },
         { "{\"data\":{\"metadata\":\"{\\\"resourceVersion\\\":\\\"\\\"}\"}}",
-          "{\"data\":{\"metadata\":\"{\\\"resourceVersion\\\":\\\"\\\"}\"},\"metadata\":{\"resourceVersion\":\"42\"}}" },
+          "{\"data\":{\"metadata\":\"{\\\"resourceVersion\\\":\\\"\\\"}\"},\"metadata\":{\"resourceVersion\":\"42\"}"
+          "}" },
     };
     AUTO(arena) arena = arena_new(0);
 

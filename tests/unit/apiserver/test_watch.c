@@ -1,4 +1,5 @@
-/* Lists and watches inside the process: selectors, pages, resuming, entering and leaving a selection, shared objects. */
+/* Lists and watches inside the process: selectors, pages, resuming, entering and leaving a selection, shared objects.
+ */
 #include "fixture.h"
 
 #include "api/core_v1.h"
@@ -6,8 +7,10 @@
 
 static void create_pod(struct fixture *f, const char *name, const char *label, const char *node)
 {
-    struct str body = arena_printf(f->arena, "{'metadata':{'name':'%s','labels':{'l':'%s'}},'spec':{%s%s%s'containers':[{'name':'c','image':'i'}]}}",
-                                   name, label, node ? "'nodeName':'" : "", node ? node : "", node ? "'," : "");
+    struct str body = arena_printf(
+        f->arena,
+        "{'metadata':{'name':'%s','labels':{'l':'%s'}},'spec':{%s%s%s'containers':[{'name':'c','image':'i'}]}}", name,
+        label, node ? "'nodeName':'" : "", node ? node : "", node ? "'," : "");
 
     must(f, 201, "POST", PODS, body.data);
 }
@@ -106,7 +109,8 @@ static void test_pages(void **state)
     a = must(&f, 200, "GET", target.data, NULL);
     assert_string_equal(names_of(&f, a), "e");
     assert_null(json_at(a.json, "metadata.continue"));
-    target = arena_printf(f.arena, PODS "?resourceVersionMatch=Exact&resourceVersion=%s", at(&f, a, "metadata.resourceVersion"));
+    target = arena_printf(f.arena, PODS "?resourceVersionMatch=Exact&resourceVersion=%s",
+                          at(&f, a, "metadata.resourceVersion"));
     a = must(&f, 200, "GET", target.data, NULL);
     assert_string_equal(names_of(&f, a), "a b c d e");
     fixture_deinit(&f);
@@ -141,8 +145,11 @@ static void on_ready(void *arg)
 
 static void watch(struct fixture *f, struct watcher *w, const char *labels, const char *fields, uint64_t after)
 {
-    struct client_call call = { .verb = CLIENT_LIST, .resource = &RESOURCE_PODS, .ns = STR_INIT("default"),
-                                .label_selector = str_from(labels), .field_selector = str_from(fields) };
+    struct client_call call = { .verb = CLIENT_LIST,
+                                .resource = &RESOURCE_PODS,
+                                .ns = STR_INIT("default"),
+                                .label_selector = str_from(labels),
+                                .field_selector = str_from(fields) };
     struct err err = { 0 };
 
     w->ready = 0;
@@ -260,10 +267,12 @@ static void test_client(void **state)
     assert_int_equal(revision, store_revision(f.store));
     f.path[48] = '\0';
     assert_int_equal(client_patch(f.client, &RESOURCE_PODS, STR("default"), STR("a"), STR("status"), PATCH_MERGE,
-                                  STR("{\"status\":{\"phase\":\"Running\"}}"), STR("test"), 3, &object, &err), 0);
+                                  STR("{\"status\":{\"phase\":\"Running\"}}"), STR("test"), 3, &object, &err),
+                     0);
     assert_true(str_is(OBJECT_VIEW(object, pod)->status.phase, "Running"));
     object = object_unref(object);
-    assert_int_equal(client_delete(f.client, &RESOURCE_PODS, STR("default"), STR("a"), &options, STR("test"), 0, &err), 0);
+    assert_int_equal(client_delete(f.client, &RESOURCE_PODS, STR("default"), STR("a"), &options, STR("test"), 0, &err),
+                     0);
     assert_int_equal(client_delete(f.client, &RESOURCE_PODS, STR("default"), STR("a"), &options, STR("test"), 0, &err),
                      -ERR_NOT_FOUND);
     fixture_deinit(&f);
@@ -272,9 +281,9 @@ static void test_client(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_selectors),       cmocka_unit_test(test_pages),
-        cmocka_unit_test(test_all_namespaces),  cmocka_unit_test(test_watch_selection),
-        cmocka_unit_test(test_watch_resumes),   cmocka_unit_test(test_watch_shares_objects),
+        cmocka_unit_test(test_selectors),      cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_all_namespaces), cmocka_unit_test(test_watch_selection),
+        cmocka_unit_test(test_watch_resumes),  cmocka_unit_test(test_watch_shares_objects),
         cmocka_unit_test(test_client),
     };
 
