@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <locale.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -134,17 +133,10 @@ int image_archive_read(int fd, const char *dir, uint64_t max_bytes, const atomic
 {
     struct image_archive archive = { .dir = dir, .files = MAP_INIT };
     struct reading reading = { &archive, archive_read_new(), max_bytes, cancel };
-    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), previous = (locale_t)0;
 
     arena_init(&archive.arena, NAMES_MAX);
-    if (utf8)
-        previous = uselocale(utf8);
     int r = reading.tar ? read_entries(&reading, fd, err) : err_set(err, ERR_NO_MEMORY, "archive");
     archive_read_free(reading.tar);
-    if (utf8) {
-        uselocale(previous);
-        freelocale(utf8);
-    }
     if (r < 0)
         image_archive_deinit(&archive);
     else
@@ -207,12 +199,4 @@ int image_archive_load(const struct image_archive *archive, struct str name, siz
         return err_set(err, ERR_NO_MEMORY, "archive");
     *ret_text = copy;
     return 0;
-}
-
-void image_archive_discard(const struct image_archive *archive, const struct archive_file *file)
-{
-    char path[PATH_MAX];
-
-    if (file_path(archive, file->number, path, NULL) == 0)
-        unlink(path);
 }

@@ -31,5 +31,3 @@ int image_archive_open(const struct image_archive *archive, const struct archive
 /* A whole small file into the arena of the caller. */
 int image_archive_load(const struct image_archive *archive, struct str name, size_t max, struct arena *arena,
                        struct str *ret_text, struct err *err);
-/* It will not be needed again. */
-void image_archive_discard(const struct image_archive *archive, const struct archive_file *file);

@@ -5,13 +5,13 @@
  * the bytes that were unpacked, and a bomb stops at the limit however well it is compressed. What follows the end of
  * the tar is read as well: it belongs to the digest.
  *
- * libarchive turns names into the thread's character set; with a plain "C" locale it would refuse names in UTF-8. */
+ * libarchive would turn names into the character set of the locale; in the "C" locale, which a process that never calls
+ * setlocale() has, it warns that it cannot and keeps their bytes. That is what a file system wants. */
 #include "kubelet/image/layer.h"
 
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
-#include <locale.h>
 #include <unistd.h>
 
 #include "kubelet/image/layer_meta.h"
@@ -177,13 +177,10 @@ int layer_unpack(const struct layer_source *source, int root, struct arena *aren
 {
     struct stream stream = { .source = source, .input = malloc(BLOCK), .output = malloc(BLOCK) };
     struct archive *tar = archive_read_new();
-    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0), previous = (locale_t)0;
     struct layer_tree tree;
     int r = layer_tree_init(&tree, root, source->limits, err);
 
     stream.raw = archive_read_new();
-    if (utf8)
-        previous = uselocale(utf8);
     if (r == 0 && (!stream.input || !stream.output || !tar || !stream.raw))
         r = err_set(err, ERR_NO_MEMORY, "unpacking a layer");
     if (r == 0)
@@ -197,9 +194,5 @@ int layer_unpack(const struct layer_source *source, int root, struct arena *aren
     hasher_deinit(&stream.hasher);
     free(stream.input);
     free(stream.output);
-    if (utf8) {
-        uselocale(previous);
-        freelocale(utf8);
-    }
     return r;
 }

@@ -2,8 +2,8 @@
  *
  * Both forms may stand in one file (docker save writes both): index.json makes it an OCI layout, else manifest.json
  * makes it a docker archive. As the descriptions may come after the layers, the archive is first taken apart into the
- * session's folder. A layer shared by two images of the archive is opened again for the second only if the first has
- * failed, so its file goes as soon as it is unpacked. */
+ * session's folder, and stays there to the end: a layer may have to be read again, for another image or because somebody
+ * removed it meanwhile. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -33,14 +33,6 @@ static int open_layer(void *ctx, size_t layer, int *ret_fd, struct err *err)
     struct importer *importer = ctx;
 
     return image_archive_open(&importer->archive, importer->layers[layer], ret_fd, err);
-}
-
-static void release_layer(void *ctx, size_t layer, bool unpacked)
-{
-    struct importer *importer = ctx;
-
-    if (unpacked)
-        image_archive_discard(&importer->archive, importer->layers[layer]);
 }
 
 /* The names of an image: --name, else what the archive says. */
@@ -99,7 +91,6 @@ static int import_image(struct importer *importer, struct str config_json, const
         .layers = layers,
         .layer_count = count,
         .open_layer = open_layer,
-        .release_layer = release_layer,
         .ctx = importer,
         .progress = importer->options->progress,
     };

@@ -139,6 +139,7 @@ static void add_everything(struct tar *tar)
     tar_put(tar, entry, STR("program"));
     tar_hardlink(tar, "usr/bin/sudo", "usr/bin/su");
     tar_file(tar, "F\xc5\x91tan\xc3\xbas\xc3\xadtv\xc3\xa1ny.crt", 0644, "utf-8");
+    tar_link(tar, "s\xc3\xad", "F\xc5\x91tan\xc3\xbas\xc3\xadtv\xc3\xa1ny.crt");
     tar_file(tar, "empty", 0644, "");
 }
 
@@ -160,6 +161,7 @@ static void check_everything(struct fixture *fixture)
     assert_true(S_ISLNK(stat_in(fixture, "bin").st_mode));
     assert_content(fixture, "etc/passwd", "root:x:0:0\n");
     assert_content(fixture, "F\xc5\x91tan\xc3\xbas\xc3\xadtv\xc3\xa1ny.crt", "utf-8");
+    assert_content(fixture, "s\xc3\xad", "utf-8");
     assert_int_equal(stat_in(fixture, "empty").st_size, 0);
     snprintf(full, sizeof full, "%s/usr/bin/su", fixture->root);
     assert_int_equal(getxattr(full, "user.note", value, sizeof value), 5);
@@ -183,7 +185,7 @@ static void test_everything(void **state)
         if (unpack_limited(fixture, &tar, NULL, &result, &err) < 0)
             fail_msg("%s", err.message);
         check_everything(fixture);
-        assert_int_equal(result.entries, 9);
+        assert_int_equal(result.entries, 10);
         assert_int_equal(result.bytes, 11 + 7 + 5);
         assert_int_equal(result.implied.count, 1);
         assert_true(str_is(result.implied.paths[0], "usr"));

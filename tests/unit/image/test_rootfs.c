@@ -268,10 +268,69 @@ static void test_bad_folder(struct fixture *fixture)
     image_drop(image);
 }
 
+static mode_t mode_of(struct fixture *fixture, const char *path)
+{
+    char full[PATH_MAX];
+    struct stat st;
+
+    snprintf(full, sizeof full, "%s/rootfs/%s", fixture->container, path);
+    return stat(full, &st) < 0 ? 0 : st.st_mode & 07777;
+}
+
+/* Folders that an upper layer mentions only in the paths of files keep the attributes that a lower one gave them. */
+static void test_implied_folders(struct fixture *fixture)
+{
+    struct test_image parts = { 0 };
+    struct tar tar;
+
+    tar_begin(&tar, TAR_PLAIN);
+    tar_dir(&tar, "./", 0751);
+    tar_dir(&tar, "tmp", 01777);
+    tar_dir(&tar, "var", 0750);
+    tar_dir(&tar, "var/spool", 0700);
+    tar_dir(&tar, "var/gone", 0700);
+    tar_dir(&tar, "var/hidden", 0700);
+    tar_dir(&tar, "described", 0700);
+    add_layer(&parts, &tar);
+    tar_begin(&tar, TAR_PLAIN);
+    tar_file(&tar, "tmp/file", 0644, "x");
+    tar_file(&tar, "var/spool/deep/file", 0644, "x");
+    tar_file(&tar, "var/gone/file", 0644, "x");
+    tar_file(&tar, "var/hidden/.wh..wh..opq", 0644, "");
+    tar_dir(&tar, "described", 0711);
+    add_layer(&parts, &tar);
+    tar_begin(&tar, TAR_PLAIN);
+    tar_file(&tar, "var/.wh.gone", 0644, "");
+    add_layer(&parts, &tar);
+    struct image *image = add_image(fixture, &parts, "[\"a:1\"]");
+    assert_true(image->attributes.text[0]);
+    mount_image(fixture, image, false);
+    assert_int_equal(mode_of(fixture, "."), 0751);
+    assert_int_equal(mode_of(fixture, "tmp"), 01777);
+    assert_int_equal(mode_of(fixture, "var"), 0750);
+    assert_int_equal(mode_of(fixture, "var/spool"), 0700);
+    assert_int_equal(mode_of(fixture, "var/spool/deep"), 0755);
+    assert_int_equal(mode_of(fixture, "var/gone"), 0);
+    assert_int_equal(mode_of(fixture, "var/hidden"), 0755);
+    assert_int_equal(mode_of(fixture, "described"), 0711);
+    assert_string_equal(content(fixture, "tmp/file"), "x");
+    assert_int_equal(rootfs_unmount(fixture->container, NULL), 0);
+    /* It lasts, and goes with its image. */
+    image_store_close(fixture->test.store);
+    test_store_open(&fixture->test);
+    mount_image(fixture, image, false);
+    assert_int_equal(mode_of(fixture, "tmp"), 01777);
+    assert_int_equal(rootfs_unmount(fixture->container, NULL), 0);
+    image_drop(image);
+    assert_int_equal(image_store_find(fixture->test.store, STR("a:1"), &image, NULL), 0);
+    assert_true(image->attributes.text[0]);
+    image_drop(image);
+}
+
 static void (*const cases[])(struct fixture *) = {
     test_layers,         test_many_layers, test_repeated_layer,        test_read_only,
     test_no_layers,      test_mounted_twice, test_removed_while_mounted, test_busy,
-    test_on_overlay,     test_bad_folder,
+    test_on_overlay,     test_bad_folder,  test_implied_folders,
 };
 
 static void run_all(bool old_kernel)
