@@ -1,7 +1,7 @@
 /* What a client can do to an object by table: [object, patch] goes through strategic merge, normalising, defaults and
  * checks; what has passed must decode, come back the same, and stay as it is the second time. */
-#include "api/core_v1.h"
 #include "schema/object.h"
+#include "api/core_v1.h"
 #include "schema/view.h"
 
 static void check(struct arena *arena, struct json *object)

@@ -6,10 +6,10 @@
 const char *cause_reason(enum cause_type type)
 {
     static const char *const reasons[] = {
-        [CAUSE_REQUIRED] = "FieldValueRequired",   [CAUSE_INVALID] = "FieldValueInvalid",
+        [CAUSE_REQUIRED] = "FieldValueRequired",          [CAUSE_INVALID] = "FieldValueInvalid",
         [CAUSE_NOT_SUPPORTED] = "FieldValueNotSupported", [CAUSE_DUPLICATE] = "FieldValueDuplicate",
-        [CAUSE_FORBIDDEN] = "FieldValueForbidden", [CAUSE_NOT_FOUND] = "FieldValueNotFound",
-        [CAUSE_TOO_LONG] = "FieldValueTooLong",    [CAUSE_TOO_MANY] = "FieldValueTooMany",
+        [CAUSE_FORBIDDEN] = "FieldValueForbidden",        [CAUSE_NOT_FOUND] = "FieldValueNotFound",
+        [CAUSE_TOO_LONG] = "FieldValueTooLong",           [CAUSE_TOO_MANY] = "FieldValueTooMany",
         [CAUSE_TYPE_INVALID] = "FieldValueTypeInvalid",
     };
 

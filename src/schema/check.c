@@ -169,8 +169,7 @@ static bool kind_fits(const struct type *type, const struct json *json)
     }
 }
 
-static bool check_kind(const struct type *type, const struct json *json, const struct path *path,
-                       struct causes *causes)
+static bool check_kind(const struct type *type, const struct json *json, const struct path *path, struct causes *causes)
 {
     const char *found = json_schema_kind(json);
     char text[PATH_TEXT_MAX];

@@ -10,7 +10,7 @@
 #define FILTER_DEPTH_MAX 4
 
 enum step_kind { STEP_MEMBER, STEP_RANGE, STEP_ALL, STEP_FILTER };
-enum operator { OP_EXISTS, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL };
+enum operator{ OP_EXISTS, OP_EQUAL, OP_NOT_EQUAL, OP_LESS, OP_LESS_EQUAL, OP_GREATER, OP_GREATER_EQUAL };
 
 struct filter {
     const struct jsonpath *left, *right; /* right: NULL when it is a literal */
@@ -132,8 +132,8 @@ static enum operator read_operator(struct compiler *c)
         struct str text;
         enum operator op;
     } operators[] = {
-        { STR_INIT("=="), OP_EQUAL },      { STR_INIT("!="), OP_NOT_EQUAL },     { STR_INIT("<="), OP_LESS_EQUAL },
-        { STR_INIT(">="), OP_GREATER_EQUAL }, { STR_INIT("<"), OP_LESS }, { STR_INIT(">"), OP_GREATER },
+        { STR_INIT("=="), OP_EQUAL },         { STR_INIT("!="), OP_NOT_EQUAL }, { STR_INIT("<="), OP_LESS_EQUAL },
+        { STR_INIT(">="), OP_GREATER_EQUAL }, { STR_INIT("<"), OP_LESS },       { STR_INIT(">"), OP_GREATER },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(operators); i++) {

@@ -1,9 +1,9 @@
 /* normalize.c - the decoder's half of admission: what a client sent becomes what the table allows, in place.
  *
  * Nothing is allocated when the object is canonical already, as all that components write is; then this is one walk.
- * Members out of order are sorted at the end of their object; empty ones go where Go would not write them. Values of wrong kinds are errors for built-in types, as
- * they are for a decoder into Go structs; below a dynamic type they stay, and object_check() reports them, as
- * validation by a CustomResourceDefinition's schema does. */
+ * Members out of order are sorted at the end of their object; empty ones go where Go would not write them. Values of
+ * wrong kinds are errors for built-in types, as they are for a decoder into Go structs; below a dynamic type they stay,
+ * and object_check() reports them, as validation by a CustomResourceDefinition's schema does. */
 #include <stdio.h>
 
 #include "schema/object.h"
@@ -51,8 +51,7 @@ static bool quantity_is_canonical(struct str text)
     return value % 1000 != 0 && (suffix.len == 0 || (suffix.len == 1 && memchr("numkMGT", suffix.data[0], 7)));
 }
 
-static int normalize_quantity(struct normalizer *n, const struct type *type, struct json *json,
-                              const struct path *path)
+static int normalize_quantity(struct normalizer *n, const struct type *type, struct json *json, const struct path *path)
 {
     struct quantity quantity;
     struct str text;
@@ -62,7 +61,8 @@ static int normalize_quantity(struct normalizer *n, const struct type *type, str
     text = json->kind == JSON_STRING ? json->string : json->number.text;
     if (!quantity_is_canonical(text)) {
         if (!quantity_parse(text, &quantity))
-            return value_error(n->err, path, "quantities must match the regular expression "
+            return value_error(n->err, path,
+                               "quantities must match the regular expression "
                                "'^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
         struct str canonical = quantity_text(n->arena, quantity);
 
@@ -165,8 +165,8 @@ static struct str base64_canonical(struct arena *arena, struct str text)
     padding = base64_padding(str_of(out, len));
     last = len > padding ? memchr(base64_alphabet, out[len - padding - 1], 64) : NULL;
     if (last)
-        out[len - padding - 1] = base64_alphabet[(last - base64_alphabet) / base64_unused(padding) *
-                                                 base64_unused(padding)];
+        out[len - padding - 1] =
+            base64_alphabet[(last - base64_alphabet) / base64_unused(padding) * base64_unused(padding)];
     return str_of(out, len);
 }
 
@@ -211,11 +211,13 @@ static bool scalar_fits(const struct type *type, const struct json *json)
 static void set_zero(const struct type *type, struct json *json)
 {
     static const enum json_kind kinds[] = {
-        [TYPE_STRING] = JSON_STRING, [TYPE_BYTES] = JSON_STRING,  [TYPE_BOOL] = JSON_BOOL,
-        [TYPE_INT32] = JSON_NUMBER,  [TYPE_INT64] = JSON_NUMBER,  [TYPE_DOUBLE] = JSON_NUMBER,
-        [TYPE_TIME] = JSON_NULL,     [TYPE_MICRO_TIME] = JSON_NULL, [TYPE_QUANTITY] = JSON_STRING,
-        [TYPE_INT_OR_STRING] = JSON_NUMBER, [TYPE_ANY] = JSON_NULL, [TYPE_STRUCT] = JSON_OBJECT,
-        [TYPE_LIST] = JSON_ARRAY,    [TYPE_MAP] = JSON_OBJECT,
+        [TYPE_STRING] = JSON_STRING,   [TYPE_BYTES] = JSON_STRING,
+        [TYPE_BOOL] = JSON_BOOL,       [TYPE_INT32] = JSON_NUMBER,
+        [TYPE_INT64] = JSON_NUMBER,    [TYPE_DOUBLE] = JSON_NUMBER,
+        [TYPE_TIME] = JSON_NULL,       [TYPE_MICRO_TIME] = JSON_NULL,
+        [TYPE_QUANTITY] = JSON_STRING, [TYPE_INT_OR_STRING] = JSON_NUMBER,
+        [TYPE_ANY] = JSON_NULL,        [TYPE_STRUCT] = JSON_OBJECT,
+        [TYPE_LIST] = JSON_ARRAY,      [TYPE_MAP] = JSON_OBJECT,
     };
 
     *json = (struct json){ .kind = kinds[type->kind] };

@@ -33,14 +33,16 @@ static const struct parameter {
     { STR_INIT("continue"), STR_INIT("string"), LISTING, STR_INIT("Where the previous part of the list ended.") },
     { STR_INIT("dryRun"), STR_INIT("string"), WRITING | DELETING,
       STR_INIT("All: go through every step of the request but keep nothing.") },
-    { STR_INIT("fieldManager"), STR_INIT("string"), WRITING, STR_INIT("Who makes this change; 128 characters at most.") },
+    { STR_INIT("fieldManager"), STR_INIT("string"), WRITING,
+      STR_INIT("Who makes this change; 128 characters at most.") },
     { STR_INIT("fieldSelector"), STR_INIT("string"), LISTING, STR_INIT("Only objects whose fields match.") },
     { STR_INIT("fieldValidation"), STR_INIT("string"), WRITING,
       STR_INIT("What to do with unknown and duplicate fields: Ignore, Warn or Strict.") },
     { STR_INIT("follow"), STR_INIT("boolean"), PARAMETERS_LOG, STR_INIT("Goes on while the container writes.") },
     { STR_INIT("force"), STR_INIT("boolean"), PARAMETERS_PATCH,
       STR_INIT("Takes over fields that other managers own; apply only.") },
-    { STR_INIT("gracePeriodSeconds"), STR_INIT("integer"), DELETING, STR_INIT("Seconds until the object is gone; 0: now.") },
+    { STR_INIT("gracePeriodSeconds"), STR_INIT("integer"), DELETING,
+      STR_INIT("Seconds until the object is gone; 0: now.") },
     { STR_INIT("ignoreStoreReadErrorWithClusterBreakingPotential"), STR_INIT("boolean"), DELETING,
       STR_INIT("Deletes an object even if it can no longer be read.") },
     { STR_INIT("insecureSkipTLSVerifyBackend"), STR_INIT("boolean"), PARAMETERS_LOG,
@@ -51,13 +53,15 @@ static const struct parameter {
     { STR_INIT("orphanDependents"), STR_INIT("boolean"), DELETING, STR_INIT("Deprecated: use propagationPolicy.") },
     { STR_INIT("path"), STR_INIT("string"), PARAMETERS_PATH, STR_INIT("The path to ask for.") },
     { STR_INIT("ports"), STR_INIT("integer"), PARAMETERS_PORTS, STR_INIT("The ports to forward.") },
-    { STR_INIT("previous"), STR_INIT("boolean"), PARAMETERS_LOG, STR_INIT("The log of the container before its restart.") },
+    { STR_INIT("previous"), STR_INIT("boolean"), PARAMETERS_LOG,
+      STR_INIT("The log of the container before its restart.") },
     { STR_INIT("propagationPolicy"), STR_INIT("string"), DELETING,
       STR_INIT("What happens to dependents: Orphan, Background or Foreground.") },
     { STR_INIT("resourceVersion"), STR_INIT("string"), LISTING, STR_INIT("Which version of the data to read.") },
     { STR_INIT("resourceVersionMatch"), STR_INIT("string"), LISTING,
       STR_INIT("How resourceVersion is meant: Exact or NotOlderThan.") },
-    { STR_INIT("sendInitialEvents"), STR_INIT("boolean"), LISTING, STR_INIT("Begins a watch with all objects there are.") },
+    { STR_INIT("sendInitialEvents"), STR_INIT("boolean"), LISTING,
+      STR_INIT("Begins a watch with all objects there are.") },
     { STR_INIT("sinceSeconds"), STR_INIT("integer"), PARAMETERS_LOG, STR_INIT("Only lines of the last seconds.") },
     { STR_INIT("stderr"), STR_INIT("boolean"), STREAMING, STR_INIT("Connects standard error.") },
     { STR_INIT("stdin"), STR_INIT("boolean"), STREAMING, STR_INIT("Connects standard input.") },
@@ -101,7 +105,7 @@ static void write_query_parameters(struct openapi *o, uint32_t set)
 /* --- operations --- */
 
 struct operation {
-    uint32_t verb; /* the one in the table that brings it */
+    uint32_t verb;                 /* the one in the table that brings it */
     struct str method, action, id; /* "get", "list", "listCoreV1NamespacedPod" begins with id */
     uint32_t parameters;
 };
@@ -231,8 +235,8 @@ static void write_body(struct openapi *o, const struct operation *operation, con
 {
     static const char *const any[] = { "*/*", NULL };
     static const char *const patches[] = { "application/apply-patch+yaml", "application/json-patch+json",
-                                           "application/merge-patch+json",
-                                           "application/strategic-merge-patch+json", NULL };
+                                           "application/merge-patch+json", "application/strategic-merge-patch+json",
+                                           NULL };
     bool required = operation->verb & (VERB_CREATE | VERB_UPDATE | VERB_PATCH);
 
     if (is_connected(at) || (!required && !(operation->verb & (VERB_DELETE | VERB_DELETE_COLLECTION))))
@@ -347,8 +351,7 @@ static void write_path(struct openapi *o, const struct endpoint *at, bool item, 
     jw_key(&o->w, arena_printf(&o->arena, "%s" STR_FMT "%s" STR_FMT "%s/" STR_FMT "%s%s" STR_FMT,
                                o->group.len ? "/apis/" : "/api", STR_ARG(o->group), "/", STR_ARG(o->version),
                                namespaced ? "/namespaces/{namespace}" : "", STR_ARG(at->resource->plural),
-                               item ? "/{name}" : "", at->sub ? "/" : "",
-                               STR_ARG(at->sub ? at->sub->name : STR(""))));
+                               item ? "/{name}" : "", at->sub ? "/" : "", STR_ARG(at->sub ? at->sub->name : STR(""))));
     jw_begin_object(&o->w);
     for (size_t i = 0; i < count; i++)
         if (verbs & operations[i].verb)
@@ -373,8 +376,7 @@ static void write_resource(struct openapi *o, const struct resource *resource)
     }
     at = (struct endpoint){ .resource = resource, .all_namespaces = true };
     if (resource->namespaced)
-        write_path(o, &at, false, resource->verbs & VERB_LIST, collection_operations,
-                   ARRAY_LEN(collection_operations));
+        write_path(o, &at, false, resource->verbs & VERB_LIST, collection_operations, ARRAY_LEN(collection_operations));
 }
 
 void openapi_write_paths(struct openapi *o, const struct resource *const *resources, size_t count)

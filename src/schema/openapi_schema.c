@@ -18,9 +18,10 @@ static const struct component named_micro_time = {
 };
 static const struct component named_quantity = {
     .name = STR_INIT(UTIL_PACKAGE "api.resource.Quantity"),
-    .text = STR_INIT("{\"description\":\"An amount: a decimal number with an optional suffix, decimal (m, k, M, G, T, P, "
-                     "E), binary (Ki, Mi, Gi, Ti, Pi, Ei) or an exponent (e3).\",\"oneOf\":[{\"type\":\"string\"},"
-                     "{\"type\":\"number\"}]}"),
+    .text =
+        STR_INIT("{\"description\":\"An amount: a decimal number with an optional suffix, decimal (m, k, M, G, T, P, "
+                 "E), binary (Ki, Mi, Gi, Ti, Pi, Ei) or an exponent (e3).\",\"oneOf\":[{\"type\":\"string\"},"
+                 "{\"type\":\"number\"}]}"),
 };
 static const struct component named_int_or_string = {
     .name = STR_INIT(UTIL_PACKAGE "util.intstr.IntOrString"),
@@ -93,7 +94,8 @@ struct str openapi_use_resource(struct openapi *o, const struct resource *resour
 
     if (!list)
         return use(o, (struct component){ .name = name.len ? name : custom_name(o, resource, ""),
-                                          .type = resource->type, .resource = resource });
+                                          .type = resource->type,
+                                          .resource = resource });
     openapi_use_resource(o, resource, false);
     name = name.len ? arena_printf(&o->arena, STR_FMT "List", STR_ARG(name)) : custom_name(o, resource, "List");
     list_type = name.data ? api_type(name) : NULL;
@@ -116,8 +118,7 @@ void openapi_write_ref(struct openapi *o, struct str name)
 {
     jw_begin_object(&o->w);
     if (name.data)
-        jw_field_str(&o->w, "$ref",
-                     arena_printf(&o->arena, "#/components/schemas/" STR_FMT, STR_ARG(name)));
+        jw_field_str(&o->w, "$ref", arena_printf(&o->arena, "#/components/schemas/" STR_FMT, STR_ARG(name)));
     jw_end_object(&o->w);
 }
 
@@ -201,7 +202,8 @@ static void write_element(struct openapi *o, const struct type *type, const stru
     jw_end_object(&o->w);
 }
 
-/* Objects, but for the schemas within a CustomResourceDefinition and what a schema leaves open: these may be anything. */
+/* Objects, but for the schemas within a CustomResourceDefinition and what a schema leaves open: these may be anything.
+ */
 static void write_any(struct openapi *o, const struct field *field)
 {
     if (type_is_dynamic(o->owner) || str_has_prefix(o->owner->name, STR("io.k8s.apiextensions-apiserver.")))
@@ -368,8 +370,7 @@ static void write_made_list(struct openapi *o, const struct resource *resource)
 {
     struct str item = openapi_use_resource(o, resource, false), meta = openapi_use_meta(o, STR("ListMeta"));
 
-    jw_field_str(&o->w, "description",
-                 arena_printf(&o->arena, "A list of " STR_FMT ".", STR_ARG(resource->kind)));
+    jw_field_str(&o->w, "description", arena_printf(&o->arena, "A list of " STR_FMT ".", STR_ARG(resource->kind)));
     jw_key(&o->w, STR("properties"));
     jw_begin_object(&o->w);
     jw_key(&o->w, STR("apiVersion"));

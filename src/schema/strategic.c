@@ -141,8 +141,7 @@ static int retain_keys(struct merger *m, struct json *original, const struct jso
     for (uint32_t i = 0; i < original->count; i++) {
         const struct json_member *member = &original->members[i];
 
-        if (keyed_find(&retained, member->key) != KEYED_NONE &&
-            !json_set(m->arena, &kept, member->key, &member->value))
+        if (keyed_find(&retained, member->key) != KEYED_NONE && !json_set(m->arena, &kept, member->key, &member->value))
             return merge_no_memory(m);
     }
     *original = kept;
@@ -171,8 +170,8 @@ static int find_list_meta(struct merger *m, const struct type *type, struct str 
     struct patch_meta meta = find_meta(type, key);
 
     if (!type || type->kind != TYPE_STRUCT || !meta.type || meta.type->kind != TYPE_LIST)
-        return err_set(m->err, ERR_BAD_REQUEST, "unable to find api field in struct " STR_FMT
-                       " for the json field \"" STR_FMT "\"",
+        return err_set(m->err, ERR_BAD_REQUEST,
+                       "unable to find api field in struct " STR_FMT " for the json field \"" STR_FMT "\"",
                        STR_ARG(type && type->name.len ? type->name : STR("map")), STR_ARG(str_first(key, 256)));
     *ret_meta = meta;
     return 0;

@@ -22,8 +22,7 @@ static int no_merge_key(struct merger *m, const struct json *element, struct str
 }
 
 /* The keys of all elements; extra leaves room for more. */
-static int keys_of(struct merger *m, const struct json *list, struct str merge_key, uint32_t extra,
-                   struct keyed *keyed)
+static int keys_of(struct merger *m, const struct json *list, struct str merge_key, uint32_t extra, struct keyed *keyed)
 {
     uint32_t count = list ? list->count : 0;
 
@@ -96,7 +95,8 @@ static int order_list(struct merger *m, struct json *list, struct str merge_key,
     }
     qsort(ranked, named, sizeof *ranked, rank_order);
     for (uint32_t at = 0; at < list->count; at++) {
-        bool take_kept = j >= named || (i < kept && stood_before(server, keys.keys[others[i]], keys.keys[ranked[j].at]));
+        bool take_kept =
+            j >= named || (i < kept && stood_before(server, keys.keys[others[i]], keys.keys[ranked[j].at]));
 
         items[at] = list->items[take_kept ? others[i++] : ranked[j++].at];
     }
@@ -285,8 +285,9 @@ static int check_order(struct merger *m, const struct json *patch, const struct 
         while (at < order->count && !str_eq(element_key(m->arena, &order->items[at], merge_key), key))
             at++;
         if (at++ >= order->count)
-            return err_set(m->err, ERR_BAD_REQUEST, "The order in patch list:\n" STR_FMT
-                           "\n doesn't match $setElementOrder list:\n" STR_FMT "\n",
+            return err_set(m->err, ERR_BAD_REQUEST,
+                           "The order in patch list:\n" STR_FMT "\n doesn't match $setElementOrder list:\n" STR_FMT
+                           "\n",
                            STR_ARG(str_first(json_text(m->arena, patch), 384)),
                            STR_ARG(str_first(json_text(m->arena, order), 384)));
     }
@@ -322,8 +323,7 @@ int merge_list(struct merger *m, const struct patch_meta *meta, const struct jso
     struct json list;
     int r = 0;
 
-    if (merging && (!list_is_uniform(original, maps) || !list_is_uniform(patch, maps) ||
-                    !list_is_uniform(order, maps)))
+    if (merging && (!list_is_uniform(original, maps) || !list_is_uniform(patch, maps) || !list_is_uniform(order, maps)))
         return mixed_list(m);
     if (merging && order && patch)
         r = check_order(m, patch, order, merge_key);

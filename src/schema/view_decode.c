@@ -198,7 +198,8 @@ static int decode_int_or_string(struct decoder *d, const struct type *type, cons
                                 const struct path *path, struct int_or_string *value)
 {
     if (json->kind == JSON_STRING) {
-        *value = (struct int_or_string){ .set = true, .is_string = true,
+        *value = (struct int_or_string){ .set = true,
+                                         .is_string = true,
                                          .string = json->string.data ? json->string : STR("") };
         return 0;
     }
@@ -241,8 +242,7 @@ static int decode_value(struct decoder *d, const struct type *type, uint32_t fla
     return r;
 }
 
-int view_decode(struct arena *arena, const struct type *type, const struct json *json, void **ret_view,
-                struct err *err)
+int view_decode(struct arena *arena, const struct type *type, const struct json *json, void **ret_view, struct err *err)
 {
     struct decoder d = { arena, err };
 

@@ -161,8 +161,7 @@ static int encode_any(struct encoder *e, const struct json *value, struct json *
     return 0;
 }
 
-static int encode_value(struct encoder *e, const struct type *type, uint32_t flags, const void *slot,
-                        struct json *json)
+static int encode_value(struct encoder *e, const struct type *type, uint32_t flags, const void *slot, struct json *json)
 {
     char number[SLOT_NUMBER_LEN], time[API_TIME_LEN];
     struct str text;
@@ -196,8 +195,7 @@ static int encode_value(struct encoder *e, const struct type *type, uint32_t fla
     return r < 0 ? r : encode_number(e, arena_str(e->arena, text), json);
 }
 
-int view_encode(struct arena *arena, const struct type *type, const void *view, struct json **ret_json,
-                struct err *err)
+int view_encode(struct arena *arena, const struct type *type, const void *view, struct json **ret_json, struct err *err)
 {
     struct encoder e = { arena, err };
     struct json *json = json_new(arena, JSON_OBJECT);

@@ -112,11 +112,16 @@ static struct str type_short_name(const struct type *type, int components)
 static struct str type_go_name(const struct type *type, char out[PATH_TEXT_MAX])
 {
     static const struct str names[] = {
-        [TYPE_STRING] = STR_INIT("string"),          [TYPE_BYTES] = STR_INIT("[]uint8"),
-        [TYPE_BOOL] = STR_INIT("bool"),              [TYPE_INT32] = STR_INIT("int32"),
-        [TYPE_INT64] = STR_INIT("int64"),            [TYPE_DOUBLE] = STR_INIT("float64"),
-        [TYPE_TIME] = STR_INIT("string"),            [TYPE_MICRO_TIME] = STR_INIT("string"),
-        [TYPE_QUANTITY] = STR_INIT("string"),        [TYPE_INT_OR_STRING] = STR_INIT("int32"),
+        [TYPE_STRING] = STR_INIT("string"),
+        [TYPE_BYTES] = STR_INIT("[]uint8"),
+        [TYPE_BOOL] = STR_INIT("bool"),
+        [TYPE_INT32] = STR_INIT("int32"),
+        [TYPE_INT64] = STR_INIT("int64"),
+        [TYPE_DOUBLE] = STR_INIT("float64"),
+        [TYPE_TIME] = STR_INIT("string"),
+        [TYPE_MICRO_TIME] = STR_INIT("string"),
+        [TYPE_QUANTITY] = STR_INIT("string"),
+        [TYPE_INT_OR_STRING] = STR_INIT("int32"),
         [TYPE_ANY] = STR_INIT("runtime.RawExtension"),
     };
     struct path_writer w = { out, 0 };
@@ -142,8 +147,8 @@ static struct str json_go_kind(const struct json *json)
 
 int kind_error(struct err *err, const struct path *path, const struct type *type, const struct json *json)
 {
-    bool number = json->kind == JSON_NUMBER && (type->kind == TYPE_INT32 || type->kind == TYPE_INT64 ||
-                                                type->kind == TYPE_INT_OR_STRING);
+    bool number = json->kind == JSON_NUMBER &&
+                  (type->kind == TYPE_INT32 || type->kind == TYPE_INT64 || type->kind == TYPE_INT_OR_STRING);
     char text[PATH_TEXT_MAX], name[PATH_TEXT_MAX];
     struct str what = json_go_kind(json), where, go = type_go_name(type, name);
     struct str digits = number ? str_first(json->number.text, 64) : STR("");
@@ -152,12 +157,15 @@ int kind_error(struct err *err, const struct path *path, const struct type *type
     while (at && !at->owner)
         at = at->up;
     if (!at)
-        return err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal " STR_FMT "%s" STR_FMT " into Go value of type "
-                       STR_FMT, STR_ARG(what), number ? " " : "", STR_ARG(digits), STR_ARG(go));
+        return err_set(err, ERR_BAD_REQUEST,
+                       "json: cannot unmarshal " STR_FMT "%s" STR_FMT " into Go value of type " STR_FMT, STR_ARG(what),
+                       number ? " " : "", STR_ARG(digits), STR_ARG(go));
     where = path_text(at, PATH_GO, text);
-    return err_set(err, ERR_BAD_REQUEST, "json: cannot unmarshal " STR_FMT "%s" STR_FMT " into Go struct field "
-                   STR_FMT "." STR_FMT " of type " STR_FMT, STR_ARG(what), number ? " " : "", STR_ARG(digits),
-                   STR_ARG(type_short_name(at->owner, 1)), STR_ARG(where), STR_ARG(go));
+    return err_set(err, ERR_BAD_REQUEST,
+                   "json: cannot unmarshal " STR_FMT "%s" STR_FMT " into Go struct field " STR_FMT "." STR_FMT
+                   " of type " STR_FMT,
+                   STR_ARG(what), number ? " " : "", STR_ARG(digits), STR_ARG(type_short_name(at->owner, 1)),
+                   STR_ARG(where), STR_ARG(go));
 }
 
 int value_error(struct err *err, const struct path *path, const char *why)

@@ -91,7 +91,8 @@ static inline struct json random_value(struct arena *arena, struct rng *rng, con
     switch (type->kind) {
     case TYPE_STRING:
         if (field && field->enum_count > 0)
-            return (struct json){ .kind = JSON_STRING, .string = field->enum_values[rng_below(rng, field->enum_count)] };
+            return (struct json){ .kind = JSON_STRING,
+                                  .string = field->enum_values[rng_below(rng, field->enum_count)] };
         return random_text(arena, rng, strings, ARRAY_LEN(strings));
     case TYPE_BYTES: return random_text(arena, rng, bytes, ARRAY_LEN(bytes));
     case TYPE_QUANTITY: return random_text(arena, rng, quantities, ARRAY_LEN(quantities));

@@ -164,8 +164,7 @@ static void test_paths(void **state)
         { "/apis/apps/v1/deployments", "get", "listAppsV1DeploymentForAllNamespaces" },
         { "/apis/apps/v1/namespaces/{namespace}/deployments", "get", "listAppsV1NamespacedDeployment" },
         { "/apis/apps/v1/namespaces/{namespace}/deployments", "post", "createAppsV1NamespacedDeployment" },
-        { "/apis/apps/v1/namespaces/{namespace}/deployments", "delete",
-          "deleteAppsV1CollectionNamespacedDeployment" },
+        { "/apis/apps/v1/namespaces/{namespace}/deployments", "delete", "deleteAppsV1CollectionNamespacedDeployment" },
         { "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "get", "readAppsV1NamespacedDeployment" },
         { "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "put", "replaceAppsV1NamespacedDeployment" },
         { "/apis/apps/v1/namespaces/{namespace}/deployments/{name}", "patch", "patchAppsV1NamespacedDeployment" },
@@ -206,12 +205,18 @@ static void test_custom_resource(void **state)
         { STR_INIT("metadata"), &TYPE_OBJECT_META },
         { STR_INIT("spec"), &spec },
     };
-    static const struct type type = { .kind = TYPE_STRUCT, .fields = fields, .field_count = 2,
-                                      .preserve_unknown = true };
+    static const struct type type = {
+        .kind = TYPE_STRUCT, .fields = fields, .field_count = 2, .preserve_unknown = true
+    };
     static const struct resource resource = {
-        .group = STR_INIT("stable.example.com"), .version = STR_INIT("v1"), .plural = STR_INIT("crontabs"),
-        .kind = STR_INIT("CronTab"), .list_kind = STR_INIT("CronTabList"), .namespaced = true,
-        .verbs = VERB_GET | VERB_LIST | VERB_CREATE | VERB_PATCH, .type = &type,
+        .group = STR_INIT("stable.example.com"),
+        .version = STR_INIT("v1"),
+        .plural = STR_INIT("crontabs"),
+        .kind = STR_INIT("CronTab"),
+        .list_kind = STR_INIT("CronTabList"),
+        .namespaced = true,
+        .verbs = VERB_GET | VERB_LIST | VERB_CREATE | VERB_PATCH,
+        .type = &type,
     };
     const struct resource *resources[] = { &resource };
     AUTO_DEINIT(buf, buf) = BUF_INIT;
@@ -233,11 +238,12 @@ static void test_custom_resource(void **state)
                 "[{'group':'stable.example.com','kind':'CronTab','version':'v1'}]");
     assert_true(json_bool(json_member(schema, "x-kubernetes-preserve-unknown-fields"), false));
     assert_non_null(json_get(schemas, STR("com.example.stable.v1.CronTabList")));
-    assert_true(str_is(json_str_at(json_member(json_get(json_member(json, "paths"),
-                                                        STR("/apis/stable.example.com/v1/namespaces/{namespace}/crontabs")),
-                                               "post"),
-                                   "operationId"),
-                       "createStableExampleComV1NamespacedCronTab"));
+    assert_true(
+        str_is(json_str_at(json_member(json_get(json_member(json, "paths"),
+                                                STR("/apis/stable.example.com/v1/namespaces/{namespace}/crontabs")),
+                                       "post"),
+                           "operationId"),
+               "createStableExampleComV1NamespacedCronTab"));
     arena_deinit(&arena);
 }
 
@@ -274,9 +280,8 @@ static void test_no_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_group_version), cmocka_unit_test(test_schemas),
-        cmocka_unit_test(test_paths),               cmocka_unit_test(test_custom_resource),
-        cmocka_unit_test(test_hash),                cmocka_unit_test(test_no_room),
+        cmocka_unit_test(test_every_group_version), cmocka_unit_test(test_schemas), cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_custom_resource),     cmocka_unit_test(test_hash),    cmocka_unit_test(test_no_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

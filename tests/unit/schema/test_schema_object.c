@@ -14,7 +14,8 @@ static const struct normalizing {
 } normalizings[] = {
     { "canonical stays", &TYPE_CONFIG_MAP, "{'data':{'a':'1','b':'2'},'metadata':{'name':'n'}}",
       "{'data':{'a':'1','b':'2'},'metadata':{'name':'n'}}", "[]" },
-    { "members are sorted", &TYPE_CONFIG_MAP, "{'metadata':{'name':'n'},'kind':'ConfigMap','apiVersion':'v1','data':{'a':''}}",
+    { "members are sorted", &TYPE_CONFIG_MAP,
+      "{'metadata':{'name':'n'},'kind':'ConfigMap','apiVersion':'v1','data':{'a':''}}",
       "{'apiVersion':'v1','data':{'a':''},'kind':'ConfigMap','metadata':{'name':'n'}}", "[]" },
     { "maps are sorted", &TYPE_CONFIG_MAP, "{'data':{'b':'2','a':'1','a0':'3'}}", "{'data':{'a':'1','a0':'3','b':'2'}}",
       "[]" },
@@ -102,8 +103,8 @@ static void test_refusals(void **state)
         struct err err = { 0 };
 
         arena_init(&arena, 0);
-        assert_int_equal(
-            object_normalize(&arena, refusals[i].type, parse(&arena, refusals[i].in), NULL, &err), -ERR_BAD_REQUEST);
+        assert_int_equal(object_normalize(&arena, refusals[i].type, parse(&arena, refusals[i].in), NULL, &err),
+                         -ERR_BAD_REQUEST);
         for (char *c = err.message; *c && strstr(refusals[i].want, "parsing time"); c++)
             if (*c == '"')
                 *c = '\'';
@@ -170,7 +171,11 @@ static const struct field inner_fields[] = {
     { STR_INIT("protocol"), &type_string, 8, 0, STR_INIT("\"TCP\""), protocols, 3 },
 };
 static const struct type inner = {
-    .kind = TYPE_STRUCT, .name = STR_INIT("test.v1.Inner"), .fields = inner_fields, .field_count = 3, .size = 24,
+    .kind = TYPE_STRUCT,
+    .name = STR_INIT("test.v1.Inner"),
+    .fields = inner_fields,
+    .field_count = 3,
+    .size = 24,
 };
 static const struct type inner_list = { .kind = TYPE_LIST, .size = 16, .elem = &inner };
 static const struct type inner_map = { .kind = TYPE_MAP, .size = 16, .elem = &inner };
@@ -187,7 +192,11 @@ static const struct field outer_fields[] = {
     { STR_INIT("text"), &type_string, 120, 0, STR_INIT("\"a\\\"b\"") },
 };
 static const struct type outer = {
-    .kind = TYPE_STRUCT, .name = STR_INIT("test.v1.Outer"), .fields = outer_fields, .field_count = 9, .size = 136,
+    .kind = TYPE_STRUCT,
+    .name = STR_INIT("test.v1.Outer"),
+    .fields = outer_fields,
+    .field_count = 9,
+    .size = 136,
 };
 
 static const struct defaulting {
@@ -196,7 +205,8 @@ static const struct defaulting {
     { "from nothing", "{}",
       "{'embedded':{'count':0,'on':false,'protocol':'TCP'},'made':{'count':0,'on':false,'protocol':'TCP'},"
       "'number':30,'rate':0.5,'text':'a\\'b'}" },
-    { "what is there stays", "{'embedded':{'count':1,'on':true,'protocol':'UDP'},'made':{'count':2,'on':true,"
+    { "what is there stays",
+      "{'embedded':{'count':1,'on':true,'protocol':'UDP'},'made':{'count':2,'on':true,"
       "'protocol':''},'number':0,'rate':1,'text':''}",
       "{'embedded':{'count':1,'on':true,'protocol':'UDP'},'made':{'count':2,'on':true,'protocol':''},"
       "'number':0,'rate':1,'text':''}" },
@@ -286,8 +296,9 @@ static const struct field custom_fields[] = {
     { STR_INIT("spec"), &custom_spec, 0, FIELD_REQUIRED },
 };
 static const struct type custom = { .kind = TYPE_STRUCT, .fields = custom_fields, .field_count = 4 };
-static const struct type open_custom = { .kind = TYPE_STRUCT, .fields = custom_fields, .field_count = 4,
-                                         .preserve_unknown = true };
+static const struct type open_custom = {
+    .kind = TYPE_STRUCT, .fields = custom_fields, .field_count = 4, .preserve_unknown = true
+};
 
 static void test_dynamic_types(void **state)
 {
@@ -298,8 +309,8 @@ static void test_dynamic_types(void **state)
         { &custom, "{'spec':{'x':1,'replicas':2},'kind':'K'}", "{'kind':'K','spec':{'replicas':2}}", "['spec.x']", "" },
         { &open_custom, "{'z':{'k':null},'spec':{},'a':1}", "{'a':1,'spec':{'replicas':1},'z':{'k':null}}", "[]", "" },
         { &custom, "{'kind':'K'}", "{'kind':'K'}", "[]", "spec: Required value" },
-        { &custom, "{'spec':{'replicas':'3','mode':'','when':'x'}}",
-          "{'spec':{'mode':'','replicas':'3','when':'x'}}", "[]",
+        { &custom, "{'spec':{'replicas':'3','mode':'','when':'x'}}", "{'spec':{'mode':'','replicas':'3','when':'x'}}",
+          "[]",
           "[spec.mode: Unsupported value: '': supported values: 'SCTP', 'TCP', 'UDP', spec.replicas: Invalid value: "
           "'string': spec.replicas in body must be of type integer: 'string']" },
         { &custom, "{'spec':[]}", "{'spec':[]}", "[]",
@@ -370,9 +381,10 @@ static void test_no_memory(void **state)
         arena_init(&source, 0);
         arena_init(&arena, limit);
         causes_init(&causes, &arena);
-        struct json *object = parse(&source, "{'unknown':1,'spec':{'x':1,'containers':[{'resources':{'limits':{'cpu':'1000m',"
-                                             "'memory':1}}}],'volumes':[{'name':'v'}]},'metadata':{'creationTimestamp':"
-                                             "'2026-01-01T00:00:00+01:00'}}");
+        struct json *object =
+            parse(&source, "{'unknown':1,'spec':{'x':1,'containers':[{'resources':{'limits':{'cpu':'1000m',"
+                           "'memory':1}}}],'volumes':[{'name':'v'}]},'metadata':{'creationTimestamp':"
+                           "'2026-01-01T00:00:00+01:00'}}");
         struct json *unknown = json_new(&source, JSON_ARRAY);
 
         r = object_normalize(&arena, &TYPE_POD, object, unknown, &err);
@@ -393,10 +405,14 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_normalize),       cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_random_is_canonical), cmocka_unit_test(test_unknown_is_capped),
-        cmocka_unit_test(test_default),         cmocka_unit_test(test_check),
-        cmocka_unit_test(test_dynamic_types),   cmocka_unit_test(test_causes),
+        cmocka_unit_test(test_normalize),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_random_is_canonical),
+        cmocka_unit_test(test_unknown_is_capped),
+        cmocka_unit_test(test_default),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_dynamic_types),
+        cmocka_unit_test(test_causes),
         cmocka_unit_test(test_no_memory),
     };
 

@@ -29,7 +29,8 @@ static const struct merging {
     { "maps merge", META, "{'labels':{'a':'1','b':'2'}}", "{'labels':{'b':'3','c':'4'}}",
       "{'labels':{'a':'1','b':'3','c':'4'}}" },
     { "null in a map", META, "{'labels':{'a':'1','b':'2'}}", "{'labels':{'a':null}}", "{'labels':{'b':'2'}}" },
-    { "many nulls", META, "{'labels':{'a':'1','b':'2','c':'3','d':'4','e':'5','f':'6','g':'7','h':'8','i':'9','j':'10'}}",
+    { "many nulls", META,
+      "{'labels':{'a':'1','b':'2','c':'3','d':'4','e':'5','f':'6','g':'7','h':'8','i':'9','j':'10'}}",
       "{'labels':{'a':null,'b':null,'c':null,'d':null,'e':null,'f':null,'g':null,'h':null,'i':null}}",
       "{'labels':{'j':'10'}}" },
     { "nulls of a new map are dropped", META, "{}", "{'labels':{'a':null,'b':'1'}}", "{'labels':{'b':'1'}}" },
@@ -78,7 +79,8 @@ static const struct merging {
     { "an empty list changes nothing", SPEC, "{'containers':[{'name':'a'}]}", "{'containers':[]}",
       "{'containers':[{'name':'a'}]}" },
     { "the same key twice in the patch", SPEC, "{'containers':[]}",
-      "{'containers':[{'name':'a','image':'x'},{'name':'a','image':'y'}]}", "{'containers':[{'name':'a','image':'y'}]}" },
+      "{'containers':[{'name':'a','image':'x'},{'name':'a','image':'y'}]}",
+      "{'containers':[{'name':'a','image':'y'}]}" },
     { "delete an element", SPEC, "{'containers':[{'name':'a'},{'name':'b'}]}",
       "{'containers':[{'$patch':'delete','name':'a'}]}", "{'containers':[{'name':'b'}]}" },
     { "delete an absent element", SPEC, "{'containers':[{'name':'b'}]}",
@@ -107,9 +109,11 @@ static const struct merging {
       "{'ports':[{'containerPort':53,'protocol':'UDP'},{'containerPort':53,'protocol':'TCP'}]}",
       "{'ports':[{'containerPort':53,'name':'dns'}]}",
       "{'ports':[{'containerPort':53,'protocol':'UDP','name':'dns'},{'containerPort':53,'protocol':'TCP'}]}" },
-    { "lists within lists", SPEC, "{'containers':[{'name':'a','env':[{'name':'X','value':'1'},{'name':'Y','value':'2'}]}]}",
+    { "lists within lists", SPEC,
+      "{'containers':[{'name':'a','env':[{'name':'X','value':'1'},{'name':'Y','value':'2'}]}]}",
       "{'containers':[{'name':'a','env':[{'name':'Y','value':null,'valueFrom':{}},{'name':'Z','value':'3'}]}]}",
-      "{'containers':[{'name':'a','env':[{'name':'X','value':'1'},{'name':'Y','valueFrom':{}},{'name':'Z','value':'3'}]}]}" },
+      "{'containers':[{'name':'a','env':[{'name':'X','value':'1'},{'name':'Y','valueFrom':{}},{'name':'Z','value':'3'}]"
+      "}]}" },
     { "owners by uid", META, "{'ownerReferences':[{'uid':'1','name':'a'}]}",
       "{'ownerReferences':[{'uid':'1','controller':true},{'uid':'2'}]}",
       "{'ownerReferences':[{'uid':'1','name':'a','controller':true},{'uid':'2'}]}" },
@@ -126,7 +130,8 @@ static const struct merging {
     /* lists of scalars */
     { "scalars merge as a set", META, "{'finalizers':['a','b']}", "{'finalizers':['b','c']}",
       "{'finalizers':['a','b','c']}" },
-    { "new scalars go first", META, "{'finalizers':['a','b']}", "{'finalizers':['c']}", "{'finalizers':['c','a','b']}" },
+    { "new scalars go first", META, "{'finalizers':['a','b']}", "{'finalizers':['c']}",
+      "{'finalizers':['c','a','b']}" },
     { "scalars twice", META, "{'finalizers':['a']}", "{'finalizers':['b','b','a']}", "{'finalizers':['b','a']}" },
     { "delete from a list", META, "{'finalizers':['a','b','c']}", "{'$deleteFromPrimitiveList/finalizers':['b']}",
       "{'finalizers':['a','c']}" },
@@ -137,14 +142,15 @@ static const struct merging {
     { "delete and add scalars", META, "{'finalizers':['a','b']}",
       "{'$deleteFromPrimitiveList/finalizers':['a'],'$setElementOrder/finalizers':['b','c'],'finalizers':['c']}",
       "{'finalizers':['b','c']}" },
-    { "delete works on atomic lists too", CONTAINER, "{'args':['a','b','a']}", "{'$deleteFromPrimitiveList/args':['a']}",
-      "{'args':['b']}" },
+    { "delete works on atomic lists too", CONTAINER, "{'args':['a','b','a']}",
+      "{'$deleteFromPrimitiveList/args':['a']}", "{'args':['b']}" },
     /* $setElementOrder */
     { "order as told", SPEC, "{'containers':[{'name':'a'},{'name':'b'},{'name':'c'}]}",
       "{'$setElementOrder/containers':[{'name':'c'},{'name':'b'},{'name':'a'}]}",
       "{'containers':[{'name':'c'},{'name':'b'},{'name':'a'}]}" },
     { "order and merge", SPEC, "{'containers':[{'name':'a'},{'name':'b'}]}",
-      "{'$setElementOrder/containers':[{'name':'c'},{'name':'b'},{'name':'a'}],'containers':[{'name':'c','image':'i'}]}",
+      "{'$setElementOrder/"
+      "containers':[{'name':'c'},{'name':'b'},{'name':'a'}],'containers':[{'name':'c','image':'i'}]}",
       "{'containers':[{'name':'c','image':'i'},{'name':'b'},{'name':'a'}]}" },
     { "what only the server has keeps its place", SPEC, "{'containers':[{'name':'a'},{'name':'sidecar'},{'name':'b'}]}",
       "{'$setElementOrder/containers':[{'name':'a'},{'name':'b'}],'containers':[{'name':'b','image':'i'}]}",
@@ -228,7 +234,8 @@ static const struct refusal {
     { "{'nodeSelector':{}}", "{'nodeSelector':{'$patch':1}}", ERR_BAD_REQUEST,
       "unknown patch type: 1 in map: {'$patch':1}" },
     { "{'containers':[]}", "{'containers':['a']}", ERR_BAD_REQUEST, "list element types are not identical" },
-    { "{'containers':[]}", "{'containers':[{'name':'a'},[]]}", ERR_BAD_REQUEST, "list element types are not identical" },
+    { "{'containers':[]}", "{'containers':[{'name':'a'},[]]}", ERR_BAD_REQUEST,
+      "list element types are not identical" },
     { "{'securityContext':{}}", "{'securityContext':{'$retainKeys':['a'],'b':1}}", ERR_INVALID,
       "patch content doesn't match retainKeys list" },
     { "{'securityContext':{}}", "{'securityContext':{'$retainKeys':'a'}}", ERR_BAD_REQUEST,
@@ -239,15 +246,18 @@ static const struct refusal {
       "invalid patch format of setElementOrder list" },
     { "{'containers':[]}", "{'$setElementOrder/containers':[],'containers':{}}", ERR_BAD_REQUEST,
       "invalid patch format of setElementOrder list" },
-    { "{'containers':[{'name':'a'}]}", "{'$setElementOrder/containers':[{'name':'a'},{'name':'b'}],'containers':"
-      "[{'name':'b'},{'name':'a'}]}", ERR_BAD_REQUEST,
+    { "{'containers':[{'name':'a'}]}",
+      "{'$setElementOrder/containers':[{'name':'a'},{'name':'b'}],'containers':"
+      "[{'name':'b'},{'name':'a'}]}",
+      ERR_BAD_REQUEST,
       "The order in patch list:\n[{'name':'b'},{'name':'a'}]\n doesn't match $setElementOrder list:\n"
       "[{'name':'a'},{'name':'b'}]\n" },
     { "{}", "{'$setElementOrder/foo':[]}", ERR_BAD_REQUEST,
       "unable to find api field in struct io.k8s.api.core.v1.PodSpec for the json field 'foo'" },
     { "{'nodeSelector':{}}", "{'nodeSelector':{'$setElementOrder/foo':[]}}", ERR_BAD_REQUEST,
       "unable to find api field in struct map for the json field 'foo'" },
-    { "{'args':[]}", "{'$deleteFromPrimitiveList/args':'a'}", ERR_BAD_REQUEST, "invalid patch format of primitive list" },
+    { "{'args':[]}", "{'$deleteFromPrimitiveList/args':'a'}", ERR_BAD_REQUEST,
+      "invalid patch format of primitive list" },
     { "{}", "[]", ERR_BAD_REQUEST, "a strategic merge patch must be an object" },
 };
 
@@ -333,7 +343,8 @@ static void test_random_identity(void **state)
 
 static void test_no_memory(void **state)
 {
-    const struct merging *wanted[] = { &mergings[7], &mergings[44], &mergings[56], &mergings[59], &mergings[60], &mergings[70] };
+    const struct merging *wanted[] = { &mergings[7],  &mergings[44], &mergings[56],
+                                       &mergings[59], &mergings[60], &mergings[70] };
 
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++) {
         size_t limit = 16;
@@ -360,9 +371,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merge),           cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_long_lists),      cmocka_unit_test(test_random_identity),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_merge),           cmocka_unit_test(test_refusals),  cmocka_unit_test(test_long_lists),
+        cmocka_unit_test(test_random_identity), cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

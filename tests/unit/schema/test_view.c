@@ -19,7 +19,8 @@ static const struct decoding {
       "'template':{'metadata':{},'spec':{'containers':[]}}},'status':{}}" },
     { "identity that is there stays", &TYPE_CONFIG_MAP, "{'kind':'X','apiVersion':'y'}",
       "{'apiVersion':'y','kind':'X','metadata':{}}" },
-    { "members in order", &TYPE_CONFIG_MAP, "{'metadata':{'name':'n'},'data':{'b':'2','a':'1'},'kind':'K','apiVersion':'v'}",
+    { "members in order", &TYPE_CONFIG_MAP,
+      "{'metadata':{'name':'n'},'data':{'b':'2','a':'1'},'kind':'K','apiVersion':'v'}",
       "{'apiVersion':'v','data':{'a':'1','b':'2'},'kind':'K','metadata':{'name':'n'}}" },
     { "unknown and null are skipped", &TYPE_CONFIG_MAP, "{'zzz':1,'data':null,'metadata':{'x':{},'name':'n'}}",
       "{'apiVersion':'v1','kind':'ConfigMap','metadata':{'name':'n'}}" },
@@ -27,8 +28,10 @@ static const struct decoding {
       "{'apiVersion':'v1','data':{'a':'aGk='},'kind':'Secret','metadata':{}}" },
     { "zero is not unset", &TYPE_CONTAINER,
       "{'name':'a','securityContext':{'runAsUser':0,'privileged':false},'ports':[{'containerPort':0}]}",
-      "{'name':'a','ports':[{'containerPort':0}],'resources':{},'securityContext':{'privileged':false,'runAsUser':0}}" },
-    { "zero that Go omits", &TYPE_CONTAINER, "{'name':'a','image':'','tty':false,'ports':[{'containerPort':1,'hostPort':0}]}",
+      "{'name':'a','ports':[{'containerPort':0}],'resources':{},'securityContext':{'privileged':false,'runAsUser':0}"
+      "}" },
+    { "zero that Go omits", &TYPE_CONTAINER,
+      "{'name':'a','image':'','tty':false,'ports':[{'containerPort':1,'hostPort':0}]}",
       "{'name':'a','ports':[{'containerPort':1}],'resources':{}}" },
     { "empty struct stays", &TYPE_VOLUME, "{'name':'a','emptyDir':{}}", "{'emptyDir':{},'name':'a'}" },
     { "empty string of a pointer stays", &TYPE_PERSISTENT_VOLUME_CLAIM_SPEC, "{'storageClassName':''}",
@@ -244,11 +247,12 @@ static void test_selector(void **state)
     void *view;
 
     arena_init(&arena, 0);
-    assert_int_equal(view_decode(&arena, &TYPE_LABEL_SELECTOR,
-                                 parse(&arena, "{'matchLabels':{'a':'1'},'matchExpressions':[{'key':'b','operator':'In',"
-                                               "'values':['x','y']}]}"),
-                                 &view, &err),
-                     0);
+    assert_int_equal(
+        view_decode(&arena, &TYPE_LABEL_SELECTOR,
+                    parse(&arena, "{'matchLabels':{'a':'1'},'matchExpressions':[{'key':'b','operator':'In',"
+                                  "'values':['x','y']}]}"),
+                    &view, &err),
+        0);
     assert_int_equal(selector_from_view(&arena, view, &selector, &err), 0);
     assert_true(selector_matches_json(selector, parse(&arena, "{'a':'1','b':'y'}")));
     assert_false(selector_matches_json(selector, parse(&arena, "{'a':'1','b':'z'}")));
