@@ -30,7 +30,7 @@ char *buf_reserve(struct buf *buf, size_t extra)
         buf->failed = true;
         return NULL;
     }
-    if (need > buf->cap) {
+    if (need > buf->cap || !buf->data) {
         size_t cap = MAX(need, buf->cap + buf->cap / 2);
 
         cap = MAX(cap, 64);
