@@ -57,8 +57,13 @@ static bool held(const struct json *ns)
 
 static int deleting(struct request *request, struct json *ns, struct err *err)
 {
+    static const char *const immortal[] = { "default", "kube-system", "kube-public" };
     struct json *status = json_ensure(request->arena, ns, STR("status"), JSON_OBJECT);
+    struct str name = json_str_at(ns, "metadata.name");
 
+    for (size_t i = 0; i < ARRAY_LEN(immortal); i++)
+        if (str_is(name, immortal[i]))
+            return fail_forbidden(request, name, err, "this namespace may not be deleted");
     return status && json_set_str(request->arena, status, STR("phase"), STR("Terminating")) ? 0 : out_of_memory(err);
 }
 

@@ -413,13 +413,107 @@ static void test_logs(void **state)
     cluster_deinit(&c);
 }
 
+/* -- many at once -- */
+
+struct racer {
+    struct cluster *cluster;
+    struct client *client;
+    struct thread thread;
+    int number;
+};
+
+#define RACERS 4
+#define ROUNDS 25
+
+/* Blind patches of one object: each is retried until it fits, none is lost. */
+static void race_patches(void *arg)
+{
+    struct racer *racer = arg;
+    struct err err = { 0 };
+
+    for (int i = 0; i < ROUNDS; i++) {
+        char patch[64];
+
+        snprintf(patch, sizeof patch, "{\"data\":{\"k%d-%d\":\"x\"}}", racer->number, i);
+        int code;
+        do
+            code = client_patch(racer->client, &RESOURCE_CONFIGMAPS, STR("default"), STR("shared"), STR_NULL,
+                                PATCH_MERGE, str_from(patch), STR("race"), 0, NULL, &err);
+        while (code == -ERR_CONFLICT);
+        if (code < 0)
+            fail_msg("%s", err.message);
+    }
+}
+
+/* Services that want an address and a port each: no two get the same. */
+static void race_services(void *arg)
+{
+    struct racer *racer = arg;
+    struct err err = { 0 };
+
+    for (int i = 0; i < ROUNDS; i++) {
+        struct client_call create = { .verb = CLIENT_CREATE,
+                                      .resource = &RESOURCE_SERVICES,
+                                      .ns = STR_INIT("default") };
+        char body[160];
+
+        snprintf(body, sizeof body,
+                 "{\"metadata\":{\"name\":\"s%d-%d\"},\"spec\":{\"type\":\"NodePort\",\"ports\":[{\"port\":80}]}}",
+                 racer->number, i);
+        create.body = str_from(body);
+        if (racer->client->ops->call(racer->client, &create, NULL, NULL, NULL, NULL, &err) < 0)
+            fail_msg("%s", err.message);
+    }
+}
+
+static void race(struct cluster *c, void (*fn)(void *arg))
+{
+    struct racer racers[RACERS] = { 0 };
+    struct client *client;
+    struct err err = { 0 };
+
+    assert_int_equal(apiserver_local_client(c->server, STR("racer"), &client, &err), 0);
+    for (int i = 0; i < RACERS; i++) {
+        racers[i] = (struct racer){ .cluster = c, .client = client, .number = i };
+        assert_int_equal(thread_start(&racers[i].thread, "racer", fn, &racers[i], &err), 0);
+    }
+    for (int i = 0; i < RACERS; i++)
+        thread_join(&racers[i].thread);
+    client_free(client);
+}
+
+static void test_races(void **state)
+{
+    struct json *list, *items;
+    struct cluster c;
+
+    cluster_init(&c);
+    call(&c, "POST", "/api/v1/namespaces/default/configmaps", "{'metadata':{'name':'shared'},'data':{}}");
+    race(&c, race_patches);
+    list = parsed(&c, call(&c, "GET", "/api/v1/namespaces/default/configmaps/shared", NULL));
+    assert_int_equal(json_member(list, "data")->count, RACERS * ROUNDS);
+    race(&c, race_services);
+    list = parsed(&c, call(&c, "GET", "/api/v1/services?fieldSelector=spec.type%3DNodePort", NULL));
+    items = json_member(list, "items");
+    assert_int_equal(items->count, RACERS * ROUNDS);
+    for (uint32_t i = 0; i < items->count; i++)
+        for (uint32_t j = 0; j < i; j++) {
+            struct json *a = &items->items[i], *b = &items->items[j];
+
+            assert_false(str_eq(json_str_at(a, "spec.clusterIP"), json_str_at(b, "spec.clusterIP")));
+            assert_int_not_equal(json_int(json_member(&json_at(a, "spec.ports")->items[0], "nodePort"), 0),
+                                 json_int(json_member(&json_at(b, "spec.ports")->items[0], "nodePort"), 0));
+        }
+    cluster_deinit(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),
         cmocka_unit_test(test_watch_stream),   cmocka_unit_test(test_watch_kinds),
         cmocka_unit_test(test_watch_expired),  cmocka_unit_test(test_stop_with_watch),
-        cmocka_unit_test(test_logs),
+        cmocka_unit_test(test_logs),           cmocka_unit_test(test_races),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,8 @@ static void test_namespace(void **state)
     must(&f, 200, "GET", "/api/v1/namespaces/ns", NULL);
     must(&f, 200, "PUT", "/api/v1/namespaces/ns/finalize", "{'metadata':{'name':'ns'},'spec':{}}");
     must(&f, 404, "GET", "/api/v1/namespaces/ns", NULL);
+    a = must(&f, 403, "DELETE", "/api/v1/namespaces/default", NULL);
+    assert_non_null(strstr(a.text, "namespaces \\\"default\\\" is forbidden: this namespace may not be deleted"));
     fixture_deinit(&f);
 }
 

@@ -1,6 +1,8 @@
 /* Verbs against outcomes: what a client sends, what it gets, step by step in one cluster. */
 #include "fixture.h"
 
+#include "base/buf.h"
+
 struct step {
     const char *name, *method, *target, *body, *content_type;
     int status;
@@ -390,13 +392,53 @@ static void test_heartbeat(void **state)
     fixture_deinit(&f);
 }
 
+/* Bodies made to hurt: each is refused with a Status, none is stored. */
+static void test_hostile_bodies(void **state)
+{
+    static const struct {
+        const char *name, *open, *inside, *close, *type;
+        int depth, status;
+    } cases[] = {
+        { "deep arrays", "[", "1", "]", NULL, 100000, 400 },
+        { "deep objects", "{'a':", "1", "}", NULL, 100000, 400 },
+        { "unclosed", "[", "", "", NULL, 100000, 400 },
+        { "deep YAML", "[", "1", "]", "application/yaml", 20000, 400 },
+        { "alias bomb", "",
+          "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n"
+          "d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n"
+          "g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: &h [*g,*g,*g,*g,*g,*g,*g,*g,*g]\ni: [*h,*h,*h,*h,*h,*h,*h,*h,*h]\n",
+          "", "application/yaml", 1, 413 },
+        { "bad UTF-8", "", "{'metadata':{'name':'\xff\xfe'}}", "", NULL, 1, 400 },
+        { "two documents", "", "{'metadata':{'name':'a'}}{'x':1}", "", NULL, 1, 400 },
+        { "unknown members only", "", "{'metadata':{'name':'ok'},'x':{'y':[1,2,{'z':null}]}}", "", NULL, 1, 201 },
+    };
+    struct fixture f;
+
+    fixture_init(&f);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        AUTO_DEINIT(buf, body) = BUF_INIT;
+        struct answer a;
+
+        for (int j = 0; j < cases[i].depth; j++)
+            buf_add_cstr(&body, cases[i].open);
+        buf_add_cstr(&body, cases[i].inside);
+        for (int j = 0; j < cases[i].depth; j++)
+            buf_add_cstr(&body, cases[i].close);
+        buf_add_char(&body, '\0');
+        a = send_raw(&f, &(struct raw){ "POST", CM, body.data, cases[i].type });
+        if (a.status != cases[i].status)
+            fail_msg("%s: %d: %.300s", cases[i].name, a.status, a.text);
+    }
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_maps), cmocka_unit_test(test_errors),    cmocka_unit_test(test_deployments),
         cmocka_unit_test(test_services),    cmocka_unit_test(test_versions),  cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_no_op),       cmocka_unit_test(test_warnings),  cmocka_unit_test(test_formats),
-        cmocka_unit_test(test_users),       cmocka_unit_test(test_heartbeat),
+        cmocka_unit_test(test_users),       cmocka_unit_test(test_heartbeat), cmocka_unit_test(test_hostile_bodies),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
