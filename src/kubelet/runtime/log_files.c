@@ -19,7 +19,6 @@
 #include "kubelet/runtime/container_log.h"
 
 #define SUFFIX_LEN 16 /* ".20260102-150405" */
-#define RENAME_TRIES 1000
 
 static bool is_rotation_suffix(const char *suffix)
 {
@@ -165,25 +164,41 @@ static int remove_oldest(const char *path, size_t keep, struct err *err)
     return r;
 }
 
-/* A name that is not taken: a second rotation within a second takes the next one's. */
+/* When that file was rotated, by its name. */
+static time_t rotation_time(const char *name)
+{
+    const char *suffix = name + strlen(name) - SUFFIX_LEN;
+    struct tm tm = { 0 };
+
+    if (sscanf(suffix, ".%4d%2d%2d-%2d%2d%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min,
+               &tm.tm_sec) != 6)
+        return 0;
+    tm.tm_year -= 1900;
+    tm.tm_mon--;
+    return timegm(&tm);
+}
+
+/* By now, but later than the last one: also when both fall into one second or the clock was put back, the order of
+ * names stays that of the files. */
 static int rename_away(const char *path, nsec_t now, struct err *err)
 {
+    __attribute__((cleanup(names_deinit))) struct names names = { 0 };
+    time_t second = (time_t)(now / NSEC_PER_SEC);
     char to[PATH_MAX];
     struct tm tm;
 
-    for (int i = 0; i < RENAME_TRIES; i++) {
-        time_t second = (time_t)(now / NSEC_PER_SEC + i);
-
-        if (!gmtime_r(&second, &tm) ||
-            snprintf(to, sizeof to, "%s.%04d%02d%02d-%02d%02d%02d", path, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
-                     tm.tm_hour, tm.tm_min, tm.tm_sec) >= (int)sizeof to)
-            return err_set(err, ERR_INVALID, "rotating %s", path);
-        if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
-            return 0;
-        if (errno != EEXIST)
-            break;
-    }
-    return err_errno(err, errno, "rotating %s", path);
+    int r = list_rotated(path, &names, err);
+    if (r < 0)
+        return r;
+    if (names.count)
+        second = MAX(second, rotation_time(names.items[names.count - 1]) + 1);
+    if (!gmtime_r(&second, &tm) ||
+        snprintf(to, sizeof to, "%s.%04d%02d%02d-%02d%02d%02d", path, tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday,
+                 tm.tm_hour, tm.tm_min, tm.tm_sec) >= (int)sizeof to)
+        return err_set(err, ERR_INVALID, "rotating %s", path);
+    if (renameat2(AT_FDCWD, path, AT_FDCWD, to, RENAME_NOREPLACE) < 0)
+        return err_errno(err, errno, "rotating %s", path);
+    return 0;
 }
 
 int container_log_rotate(const char *path, int64_t max_size, int max_files, nsec_t now, bool *ret_rotated,
