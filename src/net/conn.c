@@ -341,7 +341,7 @@ static void tls_input(struct conn *conn, struct str bytes)
             hands_shaken(conn);
         if (n > 0 && !conn->failed && !conn->finishing)
             conn->proto->input(conn, str_of(loop->plain, (size_t)n));
-    } while (n > 0 && !conn->failed);
+    } while (n > 0 && !conn->failed && !tls_session_is_drained(conn->tls));
     tls_session_input(conn->tls, STR(""));
     if (n == TLS_CLOSED)
         conn_eof(conn);

@@ -36,6 +36,7 @@ struct h1 {
     char previous;      /* the byte before those being parsed, for the line checks */
     int refuse;         /* why the parser was told to stop: a status */
     bool close, chunked;
+    bool resume; /* the parser has more to say about what it took */
 };
 
 /* -- replies -- */
@@ -385,6 +386,7 @@ static void parse(struct h1 *h1, struct str *in)
     }
     h1->refuse = 0;
     event = h1_parser_run(h1->parser, *in, &taken);
+    h1->resume = event == H1_HEAD;
     if (in_head) {
         h1->head_bytes += taken;
         if (!lines_are_sound(h1, str_first(*in, taken)))
@@ -412,7 +414,7 @@ static bool advance(struct h1 *h1, struct str *in)
     for (;;) {
         if (!write_reply(h1))
             return true;
-        if (in->len == 0 || !may_parse(h1))
+        if ((in->len == 0 && !h1->resume) || !may_parse(h1))
             return false;
         parse(h1, in);
     }

@@ -149,6 +149,10 @@ enum h1_event h1_parser_run(struct h1_parser *parser, struct str bytes, size_t *
     *ret_taken = 0;
     if (parser->refused)
         return H1_INVALID;
+#ifndef HAVE_LLHTTP
+    if (bytes.len == 0) /* to http-parser that is the end of the stream; it leaves the last byte of a head for later */
+        return H1_MORE;
+#endif
     if (parser->message_done) {
         parser->message_done = false;
         parser->in_body = false;

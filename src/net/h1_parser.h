@@ -25,7 +25,8 @@ struct h1_parser;
 struct h1_parser *h1_parser_new(const struct h1_callbacks *callbacks, void *ctx);
 struct h1_parser *h1_parser_free(struct h1_parser *parser);
 
-/* Parses up to the next event. Goes on behind it with the next call. */
+/* Parses up to the next event. Goes on behind it with the next call; after H1_HEAD that is due even without bytes, as a
+ * message without a body is complete then. */
 enum h1_event h1_parser_run(struct h1_parser *parser, struct str bytes, size_t *ret_taken);
 
 /* After H1_HEAD, until H1_DONE. */

@@ -277,6 +277,11 @@ int tls_session_read(struct tls_session *session, char *data, size_t size)
     }
 }
 
+bool tls_session_is_drained(const struct tls_session *session)
+{
+    return session->in.len == 0 && !SSL_has_pending(session->ssl);
+}
+
 bool tls_session_write(struct tls_session *session, struct str bytes)
 {
     size_t written;

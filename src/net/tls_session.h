@@ -21,10 +21,12 @@ struct tls_context *tls_context_ref(struct tls_context *context);
 struct tls_session *tls_session_new(struct tls_context *context, struct buf *out);
 struct tls_session *tls_session_free(struct tls_session *session);
 
-/* Bytes from the wire. They must stay until tls_session_read() answers TLS_AGAIN, which means all were taken. */
+/* Bytes from the wire. They must stay until they are taken: then tls_session_read() answers TLS_AGAIN, or the session is
+ * drained. */
 void tls_session_input(struct tls_session *session, struct str bytes);
 /* Shakes hands, then decrypts: the number of bytes (> 0) or an enum tls_result. */
 int tls_session_read(struct tls_session *session, char *data, size_t size);
+bool tls_session_is_drained(const struct tls_session *session); /* another read would only answer TLS_AGAIN */
 /* Encrypts all or fails. */
 bool tls_session_write(struct tls_session *session, struct str bytes);
 void tls_session_shutdown(struct tls_session *session);
