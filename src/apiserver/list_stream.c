@@ -205,6 +205,8 @@ static struct list_writer *writer_new(struct request *request)
                    : str_is(include, "None") ? TABLE_INCLUDE_NONE
                                              : TABLE_INCLUDE_METADATA,
     };
+    if (request->media.shape == SHAPE_TABLE)
+        table_prepare(request->arena, request->resource, &writer->format);
     return writer;
 }
 

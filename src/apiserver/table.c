@@ -1,8 +1,9 @@
 /* table.c - rows and metadata-only objects. */
 #include "apiserver/table.h"
 
+#include "apiserver/cells/cells.h"
 #include "apiserver/registry.h"
-#include "schema/time.h"
+#include "schema/jsonpath.h"
 
 static const struct column default_columns[] = {
     { .name = STR_INIT("Name"),
@@ -51,54 +52,110 @@ void table_write_head(struct buf *buf, const struct resource *resource, const st
     buf_add_cstr(buf, ",\"rows\":[");
 }
 
-static void write_age(struct json_writer *w, const struct json *object, nsec_t now)
-{
-    char text[API_TIME_LEN];
-    nsec_t at;
+/* Where a cell comes from: a function, or a path. Most paths are mere members; they need no JSONPath. */
+struct cell_source {
+    table_cell_fn *fn;
+    const char *members;
+    const struct jsonpath *path;
+};
 
-    if (api_time_parse(json_str_at(object, "metadata.creationTimestamp"), &at))
-        jw_str(w, duration_text(MAX(now - at, 0), text));
+struct table_cells {
+    size_t count;
+    struct cell_source sources[];
+};
+
+static bool is_members(struct str path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.data[i];
+
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-'))
+            return false;
+    }
+    return path.len > 1 && path.data[0] == '.';
+}
+
+static const struct table_cells *find_cells(struct arena *arena, const struct resource *resource)
+{
+    const struct column *columns;
+    struct table_cells *cells;
+    size_t count;
+
+    columns = columns_of(resource, &count);
+    cells = arena_alloc(arena, sizeof *cells + count * sizeof *cells->sources);
+    if (!cells)
+        return NULL;
+    cells->count = count;
+    for (size_t i = 0; i < count; i++) {
+        struct cell_source *source = &cells->sources[i];
+
+        if (!str_empty(columns[i].function))
+            source->fn = table_cell_find(resource, columns[i].function);
+        else if (is_members(columns[i].path))
+            source->members = arena_cstr(arena, str_skip(columns[i].path, 1));
+        else if (!str_empty(columns[i].path))
+            jsonpath_compile(arena, columns[i].path, &source->path, NULL);
+    }
+    return cells;
+}
+
+void table_prepare(struct arena *arena, const struct resource *resource, struct table_format *format)
+{
+    format->cells = find_cells(arena, resource);
+}
+
+static void write_absent(struct json_writer *w, const struct resource *resource, const struct column *column)
+{
+    if (column->absent_json.data)
+        jw_raw(w, column->absent_json);
+    else if (resource->type && resource->type->size == 0 && resource->column_count)
+        jw_null(w); /* a custom resource */
     else
-        jw_str(w, STR("<unknown>"));
+        jw_str(w, STR(""));
 }
 
 static void write_cell(struct arena *arena, struct json_writer *w, const struct resource *resource,
-                       const struct column *column, const struct json *object, nsec_t now)
+                       const struct column *column, const struct cell_source *source, const struct json *object,
+                       nsec_t now)
 {
-    table_cell_fn *fn = str_empty(column->function) ? NULL : table_cell_find(resource, column->function);
     struct json cell = { .kind = JSON_NULL };
     const struct json *value = NULL;
-    const char *path;
 
-    if (fn) {
-        fn(arena, object, now, &cell);
+    if (source->fn) {
+        source->fn(arena, object, now, &cell);
         jw_json(w, &cell);
         return;
     }
-    if (str_is(column->name, "Age") || str_is(column->path, ".metadata.creationTimestamp")) {
-        write_age(w, object, now);
-        return;
-    }
-    path = str_empty(column->path) ? NULL : arena_cstr(arena, str_skip(column->path, column->path.data[0] == '.'));
-    value = path ? json_at(object, path) : NULL;
-    if (value)
-        jw_json(w, value);
+    if (source->members)
+        value = json_at(object, source->members);
+    else if (source->path)
+        value = jsonpath_first(source->path, object);
+    if (!value || value->kind == JSON_NULL || (json_is(value, JSON_STRING) && str_empty(value->string)))
+        write_absent(w, resource, column);
+    else if (str_is(column->type, "date") && json_is(value, JSON_STRING))
+        jw_str(w, cell_since(arena, value->string, now));
+    else if (value->kind == JSON_ARRAY || value->kind == JSON_OBJECT)
+        jw_str(w, json_text(arena, value));
     else
-        jw_str(w, STR(""));
+        jw_json(w, value);
 }
 
 int table_write_row(struct arena *arena, struct buf *buf, const struct resource *resource,
                     const struct table_format *format, const struct json *object, struct str text, struct err *err)
 {
+    const struct table_cells *cells = format->cells ? format->cells : find_cells(arena, resource);
     struct json_writer w = json_writer(buf);
     const struct column *columns;
     size_t count;
 
+    if (!cells)
+        return err_set(err, ERR_NO_MEMORY, "table");
     columns = columns_of(resource, &count);
+    INVARIANT(count == cells->count);
     buf_add_cstr(buf, "{\"cells\":");
     jw_begin_array(&w);
     for (size_t i = 0; i < count; i++)
-        write_cell(arena, &w, resource, &columns[i], object, format->now);
+        write_cell(arena, &w, resource, &columns[i], &cells->sources[i], object, format->now);
     jw_end_array(&w);
     if (format->include != TABLE_INCLUDE_NONE)
         buf_add_cstr(buf, ",\"object\":");
@@ -143,7 +200,7 @@ table_cell_fn *table_cell_find(const struct resource *resource, struct str name)
     for (size_t i = 0; i < rules->cell_count; i++)
         if (str_eq(rules->cells[i].name, name))
             return rules->cells[i].fn;
-    return NULL;
+    return cell_function(name);
 }
 
 void partial_write(struct buf *buf, struct str version, const struct json *object)

@@ -16,7 +16,12 @@ struct table_format {
     struct str version;         /* of the Table: "v1" or "v1beta1" */
     enum table_include include; /* ?includeObject= ; the object of a row is PartialObjectMetadata by default */
     nsec_t now;                 /* Unix time, for ages */
+    const struct table_cells *cells; /* by table_prepare(), for many rows; NULL: found anew for each row */
 };
+
+/* Finds out once where the cells of this resource's rows come from; the result lives in arena. Without memory the format
+ * stays as it was. */
+void table_prepare(struct arena *arena, const struct resource *resource, struct table_format *format);
 
 /* {"kind":"Table","apiVersion":"meta.k8s.io/v1","columnDefinitions":[...],"rows":[   (definitions only when wanted: a
  * watch sends them once) */
@@ -39,7 +44,7 @@ struct table_cell {
     struct str name; /* column.function: "pod.ready" */
     table_cell_fn *fn;
 };
-/* From the tables of table.c and of registry/ (rules.cells); NULL: no such function. */
+/* From the resource's rules (rules.cells) and the tables of cells/; NULL: no such function. */
 table_cell_fn *table_cell_find(const struct resource *resource, struct str name);
 
 /* {"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{...}} */

@@ -78,6 +78,7 @@ static int render(struct watcher *watcher, struct str text, struct err *err)
         bool columns = !watcher->columns_sent;
 
         watcher->columns_sent = true;
+        watcher->format.now = clock_wall(request->server->options.clock);
         return table_write(arena, &watcher->out, request->resource, &watcher->format, columns, object, text, err);
     }
     if (request->media.shape == SHAPE_PARTIAL)
@@ -305,6 +306,8 @@ int watch_stream(struct request *request, struct http_exchange *exchange, struct
                    : str_is(include, "None") ? TABLE_INCLUDE_NONE
                                              : TABLE_INCLUDE_METADATA,
     };
+    if (request->media.shape == SHAPE_TABLE)
+        table_prepare(request->arena, request->resource, &watcher->format);
     if (request->watch->initial) {
         code = list_open_with(request, &request->watch->selection, 0, &watcher->list, err);
         if (code < 0)

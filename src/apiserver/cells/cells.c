@@ -6,7 +6,7 @@
 
 static const struct cell_table *const tables[] = {
     &common_cells, &pod_cells,     &node_cells,    &workload_cells, &batch_cells,     &service_cells, &network_cells,
-    &event_cells,  &storage_cells, &config_cells,  &access_cells,   &admission_cells, &metric_cells,
+    &event_cells,  &storage_cells, &config_cells,  &access_cells,   &admission_cells, &autoscaler_cells,
 };
 
 table_cell_fn *cell_function(struct str name)
@@ -48,11 +48,12 @@ void cell_str(struct json *cell, struct str s)
     *cell = (struct json){ .kind = JSON_STRING, .string = s.data ? s : STR("") };
 }
 
-void cell_int(struct json *cell, int64_t value)
+void cell_int(struct arena *arena, struct json *cell, int64_t value)
 {
-    /* The writer prints numbers from their text: small ones need none of an arena. */
-    *cell = (struct json){ .kind = JSON_NUMBER, .is_int = true };
-    cell->number.i64 = value;
+    const struct json *number = json_new_int(arena, value);
+
+    if (number)
+        *cell = *number;
 }
 
 void cell_printf(struct arena *arena, struct json *cell, const char *fmt, ...)

@@ -12,7 +12,7 @@ struct cell_table {
     size_t count;
 };
 extern const struct cell_table access_cells, admission_cells, batch_cells, common_cells, config_cells, event_cells,
-    metric_cells, network_cells, node_cells, pod_cells, service_cells, storage_cells, workload_cells;
+    autoscaler_cells, network_cells, node_cells, pod_cells, service_cells, storage_cells, workload_cells;
 #define CELL_TABLE(rows) { (rows), ARRAY_LEN(rows) }
 
 /* The function of that name in any of the tables; NULL: none. */
@@ -30,7 +30,7 @@ const struct json_member *cell_members_end(const struct json *object);
 size_t cell_count(const struct json *container); /* elements of an array, members of an object; else 0 */
 
 void cell_str(struct json *cell, struct str s);
-void cell_int(struct json *cell, int64_t value);
+void cell_int(struct arena *arena, struct json *cell, int64_t value);
 void cell_printf(struct arena *arena, struct json *cell, const char *fmt, ...) PRINTF(3, 4);
 struct str str_or(struct str s, struct str fallback); /* fallback when s is empty */
 
