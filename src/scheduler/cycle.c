@@ -27,22 +27,28 @@ static int note(struct arena *arena, struct reasons *reasons, struct str text)
     return map_put(&reasons->by_text, copy, (void *)(uintptr_t)reasons->items.count, NULL);
 }
 
-static int compare_reasons(const void *a, const void *b)
+static int compare_texts(const void *a, const void *b)
 {
-    return str_cmp(((const struct reason *)a)->text, ((const struct reason *)b)->text);
+    return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-static struct str tell(struct arena *arena, struct reasons *reasons, size_t nodes)
+/* Sorted as texts with their counts in front, as Kubernetes does. */
+static struct str tell(struct arena *arena, const struct reasons *reasons, size_t nodes)
 {
+    struct str *texts = arena_array_of(arena, reasons->items.count, struct str);
     struct buf buf = BUF_INIT;
 
     if (nodes == 0)
         return STR("no nodes available to schedule pods");
-    qsort(reasons->items.items, reasons->items.count, sizeof *reasons->items.items, compare_reasons);
+    if (!texts)
+        return STR_NULL;
+    for (size_t i = 0; i < reasons->items.count; i++)
+        texts[i] = arena_printf(arena, "%zu " STR_FMT, reasons->items.items[i].nodes,
+                                STR_ARG(reasons->items.items[i].text));
+    qsort(texts, reasons->items.count, sizeof *texts, compare_texts);
     buf_printf(&buf, "0/%zu nodes are available: ", nodes);
     for (size_t i = 0; i < reasons->items.count; i++)
-        buf_printf(&buf, "%s%zu " STR_FMT, i ? ", " : "", reasons->items.items[i].nodes,
-                   STR_ARG(reasons->items.items[i].text));
+        buf_printf(&buf, "%s" STR_FMT, i ? ", " : "", STR_ARG(texts[i]));
     buf_add_char(&buf, '.');
     struct str text = buf_ok(&buf) ? arena_str(arena, buf_str(&buf)) : STR_NULL;
 
