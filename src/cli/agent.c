@@ -11,9 +11,9 @@
 #define EXECUTOR_THREADS 96
 
 struct arguments {
-    const char *instance, *data_dir, *server, *kubeconfig, *node_name, *node_ip;
+    struct instance_options common;
+    const char *server, *kubeconfig, *node_name, *node_ip;
     int port, max_pods, ready_fd;
-    bool verbose;
 };
 
 /* In order of construction; torn down in the opposite one. */
@@ -127,15 +127,12 @@ static void stop(struct node *node)
 enum { OPT_SERVER = 256, OPT_KUBECONFIG, OPT_NODE_NAME, OPT_NODE_IP, OPT_PORT, OPT_MAX_PODS, OPT_READY_FD };
 
 static const struct argp_option options[] = {
-    { "instance", 'i', "NAME", 0, "name of this cluster on this machine (caravel)", 0 },
-    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 0 },
     { "server", OPT_SERVER, "URL", 0, "the API server (https://127.0.0.1:6443)", 0 },
     { "kubeconfig", OPT_KUBECONFIG, "FILE", 0, "how to reach it, instead of --server and DIR/pki", 0 },
     { "node-name", OPT_NODE_NAME, "NAME", 0, "name of this node (the host name)", 0 },
     { "node-ip", OPT_NODE_IP, "ADDR", 0, "address of this node (127.0.0.1)", 0 },
     { "port", OPT_PORT, "PORT", 0, "where logs are served to the API server (any free one)", 0 },
     { "max-pods", OPT_MAX_PODS, "N", 0, "how many pods this node takes (110)", 0 },
-    { "verbose", 'v', NULL, 0, "log debug messages", 0 },
     { "ready-fd", OPT_READY_FD, "FD", OPTION_HIDDEN, "write a line there when the node is registered", 0 },
     { 0 },
 };
@@ -145,16 +142,14 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case 'i': arguments->instance = value; return 0;
-    case 'd': arguments->data_dir = value; return 0;
-    case 'v': arguments->verbose = true; return 0;
+    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
     case OPT_SERVER: arguments->server = value; return 0;
     case OPT_KUBECONFIG: arguments->kubeconfig = value; return 0;
     case OPT_NODE_NAME: arguments->node_name = value; return 0;
     case OPT_NODE_IP: arguments->node_ip = value; return 0;
-    case OPT_PORT: arguments->port = (int)strtol(value, NULL, 10); return 0;
-    case OPT_MAX_PODS: arguments->max_pods = (int)strtol(value, NULL, 10); return 0;
-    case OPT_READY_FD: arguments->ready_fd = (int)strtol(value, NULL, 10); return 0;
+    case OPT_PORT: arguments->port = option_number(state, "--port", value, 0, 65535); return 0;
+    case OPT_MAX_PODS: arguments->max_pods = option_number(state, "--max-pods", value, 1, 100000); return 0;
+    case OPT_READY_FD: arguments->ready_fd = option_number(state, "--ready-fd", value, 0, 1 << 20); return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -162,7 +157,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 
 static const struct argp agent_argp = {
     options, parse, NULL, "Runs the pods that the control plane gives to this machine.\vNeeds root, crun and conmon.",
-    NULL, NULL, NULL,
+    instance_children, NULL, NULL,
 };
 
 int agent_main(int argc, char **argv)
@@ -174,13 +169,11 @@ int agent_main(int argc, char **argv)
     struct err err = { 0 };
 
     gethostname(host, sizeof host - 1);
-    if (argp_parse(&agent_argp, argc, argv, 0, NULL, &arguments) != 0)
+    if (cli_parse(&agent_argp, argc, argv, &arguments) != 0)
         return 2;
-    if (arguments.verbose)
-        log_set_level(LOG_DEBUG);
     signals_block();
     arena_init(&node.arena, 0);
-    int code = instance_resolve(arguments.instance, arguments.data_dir, &node.instance, &err);
+    int code = instance_resolve(&arguments.common, &node.instance, &err);
 
     if (code == 0)
         code = instance_claim(&node.instance, &err);

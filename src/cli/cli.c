@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/str.h"
 
 int cli_fail(const struct err *err)
@@ -39,12 +40,46 @@ static bool name_is_good(const char *name)
     return true;
 }
 
-int instance_resolve(const char *name, const char *data_dir, struct instance *ret_instance, struct err *err)
+static const struct argp_option instance_argp_options[] = {
+    { "instance", 'i', "NAME", 0, "name of the cluster on this machine (caravel)", 1 },
+    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 1 },
+    { "verbose", 'v', NULL, 0, "log debug messages", 1 },
+    { 0 },
+};
+
+static error_t parse_instance(int key, char *value, struct argp_state *state)
 {
+    struct instance_options *options = state->input;
+
+    switch (key) {
+    case 'i': options->instance = value; return 0;
+    case 'd': options->data_dir = value; return 0;
+    case 'v':
+        options->verbose = true;
+        log_set_level(LOG_DEBUG);
+        return 0;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp instance_argp = { instance_argp_options, parse_instance, NULL, NULL, NULL, NULL, NULL };
+const struct argp_child instance_children[] = { { &instance_argp, 0, NULL, 0 }, { 0 } };
+
+int cli_parse(const struct argp *argp, int argc, char **argv, void *arguments)
+{
+    char name[64];
+
+    /* argp names the program in its messages: "caravel up: ..." */
+    snprintf(name, sizeof name, "caravel %s", argv[0]);
+    argv[0] = name;
+    return argp_parse(argp, argc, argv, 0, NULL, arguments) == 0 ? 0 : 2;
+}
+
+int instance_resolve(const struct instance_options *options, struct instance *ret_instance, struct err *err)
+{
+    const char *name = options->instance ? options->instance : "caravel", *data_dir = options->data_dir;
     struct instance instance = { 0 };
 
-    if (!name)
-        name = "caravel";
     if (!name_is_good(name))
         return err_set(err, ERR_BAD_REQUEST,
                        "--instance %s: a name is 1 to 40 of a-z, 0-9 and '-', not beginning or ending with '-'", name);
@@ -103,6 +138,17 @@ int listen_parse(const char *text, struct listen_address *ret_address, struct er
         snprintf(ret_address->host, sizeof ret_address->host, "0.0.0.0");
     ret_address->port = (int)port;
     return 0;
+}
+
+int option_number(const struct argp_state *state, const char *option, const char *value, int min, int max)
+{
+    int64_t number;
+
+    if (!str_to_i64(str_from(value), &number) || number < min || number > max) {
+        argp_error(state, "%s %s: expected a number from %d to %d", option, value, min, max);
+        return min;
+    }
+    return (int)number;
 }
 
 static void stop_signals(sigset_t *set)

@@ -31,10 +31,22 @@ struct instance {
     char name[41];
     char data_dir[256], run_dir[128];
 };
-/* name NULL: "caravel"; data_dir NULL: /var/lib/<name>. ERR_BAD_REQUEST for names that could not name links and folders. */
-int instance_resolve(const char *name, const char *data_dir, struct instance *ret_instance, struct err *err);
+/* Unset: "caravel"; /var/lib/<name>. ERR_BAD_REQUEST for names that could not name links and folders. */
+struct instance_options;
+int instance_resolve(const struct instance_options *options, struct instance *ret_instance, struct err *err);
 /* Makes the data directory and marks it as this instance's; ERR_CONFLICT when it is another's. */
 int instance_claim(const struct instance *instance, struct err *err);
+
+/* --instance and --data-dir (and --verbose), which every subcommand takes: a child parser for argp. Its input is a struct
+ * instance_options, set by the parent at ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common. */
+struct instance_options {
+    const char *instance, *data_dir;
+    bool verbose; /* log_set_level() was called already */
+};
+extern const struct argp_child instance_children[];
+/* Parses a command line whose only arguments are options. 0, or the exit status after a message. */
+int cli_parse(const struct argp *argp, int argc, char **argv, void *arguments);
+
 /* <data_dir>/<name>, in a static-size buffer of the caller. */
 #define INSTANCE_PATH_MAX 512
 const char *instance_path(const struct instance *instance, const char *name, char out[INSTANCE_PATH_MAX]);
@@ -45,6 +57,9 @@ struct listen_address {
     int port;
 };
 int listen_parse(const char *text, struct listen_address *ret_address, struct err *err);
+
+/* The number of an option, between min and max; anything else ends the program with argp's usage error. */
+int option_number(const struct argp_state *state, const char *option, const char *value, int min, int max);
 
 /* Blocks SIGTERM and SIGINT in this thread and those it starts; then waits for one of them. */
 void signals_block(void);

@@ -17,7 +17,7 @@
 #define STOP_TIMEOUT (60 * NSEC_PER_SEC)
 
 struct arguments {
-    const char *instance, *data_dir;
+    struct instance_options common;
     bool purge;
 };
 
@@ -92,8 +92,6 @@ static int count_running(const struct instance *instance)
 }
 
 static const struct argp_option options[] = {
-    { "instance", 'i', "NAME", 0, "name of the cluster on this machine (caravel)", 0 },
-    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 0 },
     { "purge", 'p', NULL, 0, "also remove pods, images, links and all data", 0 },
     { 0 },
 };
@@ -103,8 +101,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case 'i': arguments->instance = value; return 0;
-    case 'd': arguments->data_dir = value; return 0;
+    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
     case 'p': arguments->purge = true; return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;
     default: return ARGP_ERR_UNKNOWN;
@@ -114,7 +111,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 static const struct argp down_argp = {
     options, parse, NULL,
     "Stops the server and the agent that `caravel up` has started.\vWithout --purge, pods keep running and are found "
-    "again by the next `caravel up`.", NULL, NULL, NULL,
+    "again by the next `caravel up`.", instance_children, NULL, NULL,
 };
 
 int down_main(int argc, char **argv)
@@ -124,9 +121,9 @@ int down_main(int argc, char **argv)
     struct err err = { 0 };
     bool was_up;
 
-    if (argp_parse(&down_argp, argc, argv, 0, NULL, &arguments) != 0)
+    if (cli_parse(&down_argp, argc, argv, &arguments) != 0)
         return 2;
-    int code = instance_resolve(arguments.instance, arguments.data_dir, &instance, &err);
+    int code = instance_resolve(&arguments.common, &instance, &err);
 
     if (code == 0 && geteuid() != 0)
         code = err_set(&err, ERR_FORBIDDEN, "caravel down needs root");

@@ -4,19 +4,19 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "cli/cli.h"
 #include "kubelet/image/image_store.h"
 #include "schema/time.h"
 
 struct arguments {
-    const char *instance, *data_dir, *name;
+    struct instance_options common;
+    const char *name;
     const char *words[3];
-    int word_count;
+    int word_count, fd; /* of the archive */
 };
 
 static const struct argp_option options[] = {
-    { "instance", 'i', "NAME", 0, "name of the cluster on this machine (caravel)", 0 },
-    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 0 },
     { "name", 'n', "REF", 0, "import: call the image so, whatever the archive says", 0 },
     { 0 },
 };
@@ -26,8 +26,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case 'i': arguments->instance = value; return 0;
-    case 'd': arguments->data_dir = value; return 0;
+    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
     case 'n': arguments->name = value; return 0;
     case ARGP_KEY_ARG:
         if (arguments->word_count >= (int)ARRAY_LEN(arguments->words))
@@ -43,7 +42,7 @@ static const struct argp image_argp = {
     options, parse, "import FILE|-\nlist\nremove REF",
     "Imports docker and OCI archives, lists and removes images of this node.\v"
     "Example:\n  skopeo copy docker://nginx:1.27 docker-archive:nginx.tar:nginx:1.27\n  caravel image import nginx.tar",
-    NULL, NULL, NULL,
+    instance_children, NULL, NULL,
 };
 
 /* "12.3 MB", as docker counts. */
@@ -82,22 +81,15 @@ static void report(void *ctx, const struct image_event *event)
         fprintf(stderr, "layer %zu of %zu is unpacked\n", event->layer + 1, event->layer_count);
 }
 
-static int import(struct image_store *store, const struct arguments *arguments, struct err *err)
+static int import_archive(struct image_store *store, const struct arguments *arguments, struct err *err)
 {
-    const char *file = arguments->words[1];
-    bool standard_input = strcmp(file, "-") == 0;
-    int fd = standard_input ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
+    const struct image_import import = { .fd = arguments->fd, .name = str_from(arguments->name),
+                                         .progress = { report, NULL } };
     struct image_list images = { 0 };
+    int code = image_store_import(store, &import, &images, err);
 
-    if (fd < 0)
-        return err_errno(err, errno, "opening %s", file);
-    const struct image_import options_ = { .fd = fd, .name = str_from(arguments->name), .progress = { report, NULL } };
-    int code = image_store_import(store, &options_, &images, err);
-
-    if (!standard_input)
-        close(fd);
     if (code < 0)
-        return err_wrap(err, code, "importing %s", file);
+        return err_wrap(err, code, "importing %s", arguments->words[1]);
     for (size_t i = 0; i < images.count; i++)
         print_image(images.items[i]);
     image_list_deinit(&images);
@@ -123,10 +115,25 @@ static int run(struct image_store *store, const struct arguments *arguments, str
     const char *verb = arguments->words[0];
 
     if (strcmp(verb, "import") == 0)
-        return import(store, arguments, err);
+        return import_archive(store, arguments, err);
     if (strcmp(verb, "remove") == 0)
         return image_store_remove(store, str_from(arguments->words[1]), err);
     return list(store, err);
+}
+
+/* An instance comes into being only when there is something to put into it. */
+static int prepare(const struct instance *instance, struct arguments *arguments, struct err *err)
+{
+    const char *file = arguments->words[1];
+
+    if (strcmp(arguments->words[0], "import") == 0) {
+        arguments->fd = strcmp(file, "-") == 0 ? STDIN_FILENO : open(file, O_RDONLY | O_CLOEXEC);
+        if (arguments->fd < 0)
+            return err_errno(err, errno, "opening %s", file);
+    } else if (!file_exists(instance->data_dir)) {
+        return err_set(err, ERR_NOT_FOUND, "instance %s: nothing in %s", instance->name, instance->data_dir);
+    }
+    return instance_claim(instance, err);
 }
 
 static const char *wrong_words(const struct arguments *arguments)
@@ -152,16 +159,16 @@ int image_main(int argc, char **argv)
     struct err err = { 0 };
     char path[INSTANCE_PATH_MAX];
 
-    if (argp_parse(&image_argp, argc, argv, 0, NULL, &arguments) != 0)
+    if (cli_parse(&image_argp, argc, argv, &arguments) != 0)
         return 2;
     const char *wrong = wrong_words(&arguments);
 
     if (wrong)
         return cli_usage_error("image", "%s", wrong);
-    int code = instance_resolve(arguments.instance, arguments.data_dir, &instance, &err);
+    int code = instance_resolve(&arguments.common, &instance, &err);
 
     if (code == 0)
-        code = instance_claim(&instance, &err);
+        code = prepare(&instance, &arguments, &err);
     if (code < 0)
         return cli_fail(&err);
     const struct image_store_options store_options = { .dir = instance_path(&instance, "images", path) };

@@ -16,6 +16,7 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
+    char full_name[64]; /* what argp calls the program in its messages */
 
     /* Two heaps are enough for our threads, and keep the resident size small. */
     mallopt(M_ARENA_MAX, 2);
@@ -29,9 +30,14 @@ int main(int argc, char **argv)
     }
     if (strcmp(name, "--version") == 0)
         name = "version";
-    for (size_t i = 0; i < command_count; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+    argp_err_exit_status = 2;
+    for (size_t i = 0; i < command_count; i++) {
+        if (strcmp(commands[i].name, name) != 0)
+            continue;
+        snprintf(full_name, sizeof full_name, "caravel %s", name);
+        argv[1] = full_name;
+        return commands[i].run(argc - 1, argv + 1);
+    }
     fprintf(stderr, "caravel: there is no command \"%s\"; see caravel --help\n", name);
     return 2;
 }

@@ -11,9 +11,9 @@
 #define EXECUTOR_THREADS 64
 
 struct arguments {
-    const char *instance, *data_dir, *listen, *advertise, *pod_cidr, *service_cidr;
+    struct instance_options common;
+    const char *listen, *advertise, *pod_cidr, *service_cidr;
     int ready_fd, loops;
-    bool verbose;
 };
 
 /* In order of construction; torn down in the opposite one. */
@@ -164,14 +164,11 @@ static void stop(struct control_plane *plane)
 enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS };
 
 static const struct argp_option options[] = {
-    { "instance", 'i', "NAME", 0, "name of this cluster on this machine (caravel)", 0 },
-    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 0 },
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
     { "advertise", OPT_ADVERTISE, "ADDR", 0, "the address that pods and nodes use for the API", 0 },
     { "pod-cidr", OPT_POD_CIDR, "CIDR", 0, "range of pod addresses (10.42.0.0/16)", 0 },
     { "service-cidr", OPT_SERVICE_CIDR, "CIDR", 0, "range of service addresses (10.96.0.0/12)", 0 },
     { "loops", OPT_LOOPS, "N", 0, "network threads (one per processor, at most 4)", 0 },
-    { "verbose", 'v', NULL, 0, "log debug messages", 0 },
     { "ready-fd", OPT_READY_FD, "FD", OPTION_HIDDEN, "write a line there when serving", 0 },
     { 0 },
 };
@@ -181,15 +178,13 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case 'i': arguments->instance = value; return 0;
-    case 'd': arguments->data_dir = value; return 0;
+    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
     case 'l': arguments->listen = value; return 0;
-    case 'v': arguments->verbose = true; return 0;
     case OPT_ADVERTISE: arguments->advertise = value; return 0;
     case OPT_POD_CIDR: arguments->pod_cidr = value; return 0;
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
-    case OPT_READY_FD: arguments->ready_fd = (int)strtol(value, NULL, 10); return 0;
-    case OPT_LOOPS: arguments->loops = (int)strtol(value, NULL, 10); return 0;
+    case OPT_READY_FD: arguments->ready_fd = option_number(state, "--ready-fd", value, 0, 1 << 20); return 0;
+    case OPT_LOOPS: arguments->loops = option_number(state, "--loops", value, 1, 64); return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -198,7 +193,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 static const struct argp server_argp = {
     options, parse, NULL,
     "Runs the control plane: store, API server, scheduler and controllers.\v"
-    "Certificates are expected in DIR/pki, where `caravel up` makes them.", NULL, NULL, NULL,
+    "Certificates are expected in DIR/pki, where `caravel up` makes them.", instance_children, NULL, NULL,
 };
 
 int server_main(int argc, char **argv)
@@ -208,13 +203,11 @@ int server_main(int argc, char **argv)
     struct listen_address address;
     struct err err = { 0 };
 
-    if (argp_parse(&server_argp, argc, argv, 0, NULL, &arguments) != 0)
+    if (cli_parse(&server_argp, argc, argv, &arguments) != 0)
         return 2;
-    if (arguments.verbose)
-        log_set_level(LOG_DEBUG);
     signals_block();
     arena_init(&plane.arena, 0);
-    int code = instance_resolve(arguments.instance, arguments.data_dir, &plane.instance, &err);
+    int code = instance_resolve(&arguments.common, &plane.instance, &err);
 
     if (code == 0)
         code = listen_parse(arguments.listen, &address, &err);

@@ -28,8 +28,9 @@
 #define ARGS_MAX 20
 
 struct arguments {
-    const char *instance, *data_dir, *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip;
-    bool detach, verbose;
+    struct instance_options common;
+    const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip;
+    bool detach;
 };
 
 struct child {
@@ -175,7 +176,7 @@ static void choose_pod_cidr(struct up *up)
 
 static int prepare(struct up *up, int *ret_lock, struct err *err)
 {
-    int code = instance_resolve(up->arguments.instance, up->arguments.data_dir, &up->instance, err);
+    int code = instance_resolve(&up->arguments.common, &up->instance, err);
 
     if (code == 0)
         code = listen_parse(up->arguments.listen, &up->listen, err);
@@ -301,7 +302,7 @@ static void describe_children(struct up *up)
     for (int i = 0; i < CHILDREN; i++) {
         add_arg(&up->children[i], "--instance", up->instance.name);
         add_arg(&up->children[i], "--data-dir", up->instance.data_dir);
-        if (up->arguments.verbose)
+        if (up->arguments.common.verbose)
             add_arg(&up->children[i], "--verbose", NULL);
     }
     add_arg(server, "--listen", up->arguments.listen);
@@ -488,8 +489,6 @@ static int go_to_background(struct up *up, int *ret_parent_status)
 enum { OPT_KUBECONFIG = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_NODE_NAME, OPT_NODE_IP };
 
 static const struct argp_option options[] = {
-    { "instance", 'i', "NAME", 0, "name of this cluster on this machine (caravel)", 0 },
-    { "data-dir", 'd', "DIR", 0, "where everything is kept (/var/lib/NAME)", 0 },
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
     { "kubeconfig", OPT_KUBECONFIG, "FILE", 0, "write the administrator's kubeconfig there too", 0 },
     { "detach", 'D', NULL, 0, "go to the background once everything runs; log to DIR/caravel.log", 0 },
@@ -497,7 +496,6 @@ static const struct argp_option options[] = {
     { "node-ip", OPT_NODE_IP, "ADDR", 0, "address of this node (found by its default route)", 0 },
     { "pod-cidr", OPT_POD_CIDR, "CIDR", 0, "range of pod addresses (10.42.0.0/16)", 0 },
     { "service-cidr", OPT_SERVICE_CIDR, "CIDR", 0, "range of service addresses (10.96.0.0/12)", 0 },
-    { "verbose", 'v', NULL, 0, "log debug messages", 0 },
     { 0 },
 };
 
@@ -506,11 +504,9 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case 'i': arguments->instance = value; return 0;
-    case 'd': arguments->data_dir = value; return 0;
+    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
     case 'l': arguments->listen = value; return 0;
     case 'D': arguments->detach = true; return 0;
-    case 'v': arguments->verbose = true; return 0;
     case OPT_KUBECONFIG: arguments->kubeconfig = value; return 0;
     case OPT_POD_CIDR: arguments->pod_cidr = value; return 0;
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
@@ -525,7 +521,7 @@ static const struct argp up_argp = {
     options, parse, NULL,
     "Turns this machine into a Kubernetes cluster: one server and one node.\v"
     "Stays in the foreground until Ctrl-C, or with --detach until `caravel down`. Pods outlive it; "
-    "`caravel down --purge` removes them.", NULL, NULL, NULL,
+    "`caravel down --purge` removes them.", instance_children, NULL, NULL,
 };
 
 int up_main(int argc, char **argv)
@@ -534,7 +530,7 @@ int up_main(int argc, char **argv)
     struct err err = { 0 };
     int lock = -1, status = 0;
 
-    if (argp_parse(&up_argp, argc, argv, 0, NULL, &up.arguments) != 0)
+    if (cli_parse(&up_argp, argc, argv, &up.arguments) != 0)
         return 2;
     int code = prepare(&up, &lock, &err);
 
