@@ -19,12 +19,16 @@ struct fake_registry {
     bool ignore_range, wrong_range, corrupt;
     int fail_with, fails;        /* status for the next so many requests */
     bool tokens_expire;          /* every token is good for one request */
+    bool stall;                  /* blobs begin and never end */
     /* what it has */
     struct str manifests[8];     /* name (tag or digest), text, name, text, ... */
     struct str blobs[16];
     size_t manifest_count, blob_count;
     /* what it saw */
     struct mutex lock;
+    struct cond stalling;        /* signalled with each of: */
+    struct http_exchange *stalled[8];
+    size_t stalled_count;
     int manifest_requests, blob_requests, ranges, tokens, leaked; /* leaked: Authorization on the CDN */
     unsigned token; /* the one of now */
 };
@@ -97,6 +101,14 @@ static inline void fake_send_blob(struct fake_registry *fake, struct http_exchan
         snprintf(header, sizeof header, "bytes %zu-%zu/%zu", (size_t)start + fake->wrong_range, bytes.len - 1, bytes.len);
         http_reply_header(exchange, "content-range", str_from(header));
         bytes = str_skip(bytes, start);
+    }
+    if (fake->stall && fake->stalled_count < ARRAY_LEN(fake->stalled)) {
+        const struct http_part part = { str_first(bytes, 1), NULL };
+        http_reply_begin(exchange, 200, "application/octet-stream");
+        http_reply_write(exchange, &part, 1);
+        fake->stalled[fake->stalled_count++] = exchange;
+        cond_signal(&fake->stalling);
+        return;
     }
     if (fake->break_after && bytes.len > fake->break_after && fake->breaks > 0) {
         const struct http_part part = { str_first(bytes, fake->break_after), NULL };
@@ -180,6 +192,7 @@ static inline void fake_start(struct fake_registry *fake)
     struct err err = { 0 };
 
     mutex_init(&fake->lock);
+    cond_init(&fake->stalling);
     if (http_server_start(&options, &fake->server, &err) < 0)
         fail_msg("%s", err.message);
     fake->port = http_server_port(fake->server);
@@ -187,7 +200,10 @@ static inline void fake_start(struct fake_registry *fake)
 
 static inline void fake_stop(struct fake_registry *fake)
 {
+    for (size_t i = 0; i < fake->stalled_count; i++)
+        http_reply_end(fake->stalled[i]);
     http_server_stop(fake->server);
+    cond_deinit(&fake->stalling);
     mutex_deinit(&fake->lock);
 }
 

@@ -611,14 +611,6 @@ static void test_threads(void **state)
     test_image_deinit(&image);
 }
 
-static void test_closing(void **state)
-{
-    struct test_store *test = *state;
-    struct image_list list;
-
-    assert_int_equal(test_store_import(test, STR("x"), STR_NULL, &list, NULL), -ERR_INVALID);
-}
-
 static void test_bad_folder(void **state)
 {
     static const char *const dirs[] = { "", "/tmp/a:b", "/tmp/a,b", "/tmp/a\\b", "/dev/null/x" };
@@ -651,7 +643,6 @@ int main(void)
         TEST(test_killed),
         TEST(test_two_stores),
         TEST(test_threads),
-        TEST(test_closing),
     };
 
     if (geteuid() != 0) {

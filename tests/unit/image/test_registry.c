@@ -371,6 +371,22 @@ static void test_pull_at_once(struct fixture *fixture)
     assert_int_equal(fixture->fake.blob_requests, 3 + 4);
 }
 
+/* Closing the store ends a pull that waits for a registry. */
+static void test_closing(struct fixture *fixture)
+{
+    struct puller puller = { .fixture = fixture };
+
+    fixture->fake.stall = true;
+    assert_int_equal(thread_start(&puller.thread, "pull", pull_thread, &puller, NULL), 0);
+    mutex_lock(&fixture->fake.lock);
+    while (fixture->fake.stalled_count == 0)
+        cond_wait(&fixture->fake.stalling, &fixture->fake.lock);
+    mutex_unlock(&fixture->fake.lock);
+    fixture->store = image_store_close(fixture->store);
+    thread_join(&puller.thread);
+    assert_int_equal(puller.result, -ERR_CANCELLED);
+}
+
 struct seen {
     struct mutex lock;
     int phases[5];
@@ -435,7 +451,7 @@ static void (*const cases[])(struct fixture *) = {
     test_bearer_with_password,                test_tokens_expire,        test_redirect,      test_broken_connections,
     test_no_ranges,      test_wrong_ranges,   test_always_broken,        test_corrupt,       test_busy_registry,
     test_mirror,         test_no_registry,    test_pull_at_once,         test_progress,      test_oversized,
-    test_longer_layer,
+    test_longer_layer,   test_closing,
 };
 
 static void test_all(void **state)

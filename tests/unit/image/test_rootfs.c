@@ -327,10 +327,41 @@ static void test_implied_folders(struct fixture *fixture)
     image_drop(image);
 }
 
+/* A full disk stops an import with a clear code and leaves nothing of it. */
+static void test_full_disk(struct fixture *fixture)
+{
+    struct test_image parts = { 0 };
+    AUTO_FREE char *large = calloc(1, 900001);
+    struct test_store small = { .capacity = 1, .available = 1 };
+    struct image_list list;
+    struct err err = { 0 };
+
+    memset(large, 'x', 900000);
+    test_image_layer(&parts, TAR_GZIP, "large", large);
+    test_image_layer(&parts, TAR_GZIP, "large2", large);
+    test_image_configure(&parts, NULL, "{}");
+    struct buf archive = docker_archive(&parts, "[\"a:1\"]", TAR_PLAIN);
+    snprintf(small.dir, sizeof small.dir, "%.30s/small", fixture->test.dir);
+    snprintf(small.images, sizeof small.images, "%s/images", small.dir);
+    assert_int_equal(mkdir(small.dir, 0755), 0);
+    assert_int_equal(mount("tmpfs", small.dir, "tmpfs", 0, "size=1m"), 0);
+    virtual_clock_init(&small.clock, 0);
+    test_store_open(&small);
+    assert_int_equal(test_store_import(&small, buf_str(&archive), STR_NULL, &list, &err), -ERR_NO_SPACE);
+    assert_false(test_store_has(&small, "a:1"));
+    image_drop(test_store_add(&small, "b:1"));
+    assert_true(test_store_has(&small, "b:1"));
+    image_store_close(small.store);
+    assert_int_equal(umount(small.dir), 0);
+    assert_int_equal(rmdir(small.dir), 0);
+    buf_deinit(&archive);
+    test_image_deinit(&parts);
+}
+
 static void (*const cases[])(struct fixture *) = {
     test_layers,         test_many_layers, test_repeated_layer,        test_read_only,
     test_no_layers,      test_mounted_twice, test_removed_while_mounted, test_busy,
-    test_on_overlay,     test_bad_folder,  test_implied_folders,
+    test_on_overlay,     test_bad_folder,  test_implied_folders,       test_full_disk,
 };
 
 static void run_all(bool old_kernel)
