@@ -5,6 +5,9 @@
  * shared and changing; it has a lock. */
 #include "apiserver/server.h"
 
+#include "apiserver/discovery.h"
+#include "apiserver/metrics.h"
+#include "apiserver/openapi.h"
 #include "apiserver/registry.h"
 #include "base/buf.h"
 
@@ -76,6 +79,9 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
     for (size_t i = 0; i < api_resource_count; i++)
         if (api_resources[i]->served && (code = add_resource(server, api_resources[i], err)) < 0)
             return code;
+    if ((code = discovery_new(&server->discovery, err)) < 0 || (code = openapi_docs_new(&server->openapi, err)) < 0 ||
+        (code = metrics_new(&server->metrics, err)) < 0)
+        return code;
     for (size_t i = 0; i < builtin_route_count; i++)
         if ((code = apiserver_add_route(server, &builtin_routes[i], err)) < 0)
             return code;
@@ -88,12 +94,16 @@ struct apiserver *apiserver_free(struct apiserver *server)
     if (!server)
         return NULL;
     streams_stop(server);
+    discovery_free(server->discovery);
+    openapi_docs_free(server->openapi);
+    metrics_free(server->metrics);
     for (struct map_entry *e = NULL; (e = map_next(&server->resources, e));)
         free(e->value);
     map_deinit(&server->resources);
     vec_deinit(&server->routes);
     vec_deinit(&server->authorizers);
     vec_deinit(&server->admissions);
+    vec_deinit(&server->health_checks);
     cond_deinit(&server->streams_gone);
     mutex_deinit(&server->lock);
     free(server);
@@ -123,6 +133,11 @@ int apiserver_add_authorizer(struct apiserver *server, const struct authorizer *
 int apiserver_add_admission(struct apiserver *server, const struct admission *admission, struct err *err)
 {
     return vec_push(&server->admissions, *admission) < 0 ? err_set(err, ERR_NO_MEMORY, "admission") : 0;
+}
+
+int apiserver_add_health_check(struct apiserver *server, const struct health_check *check, struct err *err)
+{
+    return vec_push(&server->health_checks, check) < 0 ? err_set(err, ERR_NO_MEMORY, "health check") : 0;
 }
 
 void apiserver_uuid(struct apiserver *server, char out[UUID_LEN + 1])

@@ -41,6 +41,16 @@ struct http_handler apiserver_handler(struct apiserver *server);
  * share one decoded object an event with all others. Free all clients before the server. */
 int apiserver_local_client(struct apiserver *server, struct str user, struct client **ret_client, struct err *err);
 
+/* A check behind /livez, /readyz and /healthz: "[+]name ok". check() runs on an executor; what it says about a failure is
+ * logged nowhere and not shown to clients. Before the handler is in use; the struct must stay. */
+struct health_check {
+    struct str name;
+    bool live, ready; /* part of which; /healthz has all */
+    int (*check)(void *ctx, struct err *err);
+    void *ctx;
+};
+int apiserver_add_health_check(struct apiserver *server, const struct health_check *check, struct err *err);
+
 /* Makes the namespaces default, kube-system, kube-public and kube-node-lease, and the service default/kubernetes, where
  * they are absent. advertise: the address behind that service; unset: no endpoints are written. */
 int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port, struct err *err);
@@ -54,6 +64,7 @@ struct route {
     bool exact;     /* only this path (a trailing '/' aside), not what lies below it */
     bool anonymous; /* served without a client certificate */
     int (*handle)(struct request *request, struct err *err);
+    bool quick;     /* handle() never blocks: it may run on a network loop */
 };
 /* Before the handler is in use. route must stay. */
 int apiserver_add_route(struct apiserver *server, const struct route *route, struct err *err);

@@ -95,9 +95,8 @@ int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port
     }
     if ((code = create_service(server, client, port, err)) < 0)
         return err_wrap(err, code, "creating service kubernetes");
-    if (str_empty(advertise))
-        return 0;
-    if ((code = put_endpoints(client, advertise, port, err)) < 0)
+    if (!str_empty(advertise) && (code = put_endpoints(client, advertise, port, err)) < 0)
         return err_wrap(err, code, "writing the endpoints of service kubernetes");
+    atomic_store(&server->bootstrapped, true);
     return 0;
 }

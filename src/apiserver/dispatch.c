@@ -64,8 +64,11 @@ struct write *request_write(struct request *request, struct err *err, int *ret_c
 
 bool request_is_quick(const struct request *request)
 {
-    if (!request->info.is_resource)
-        return false;
+    if (!request->info.is_resource) {
+        const struct route *route = route_find(request->server, request->info.path);
+
+        return !route || route->quick;
+    }
     if (!request->resource)
         return true; /* a heartbeat */
     return request->info.verb == VERB_GET && is_plain(request) && request->media.shape == SHAPE_OBJECT;

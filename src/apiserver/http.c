@@ -5,6 +5,7 @@
  * in the exchange's arena: after the reply neither may be touched. */
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
+#include "apiserver/metrics.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
 #include "apiserver/write.h"
@@ -37,6 +38,7 @@ static void send_warning(struct http_job *job, struct str text)
 static void send_headers(struct http_job *job)
 {
     struct request *request = &job->request;
+    bool cached = false;
     char seconds[16];
 
     for (size_t i = 0; i < request->reply.warning_count; i++)
@@ -45,7 +47,14 @@ static void send_headers(struct http_job *job)
         snprintf(seconds, sizeof seconds, "%d", request->failure.retry_after);
         http_reply_header(job->exchange, "retry-after", str_from(seconds));
     }
-    http_reply_header(job->exchange, "cache-control", STR("no-cache, private"));
+    for (size_t i = 0; i < request->reply.header_count; i++) {
+        const struct http_header *header = &request->reply.headers[i];
+
+        http_reply_header(job->exchange, header->name.data, header->value);
+        cached = cached || str_is(header->name, "cache-control");
+    }
+    if (!cached)
+        http_reply_header(job->exchange, "cache-control", STR("no-cache, private"));
 }
 
 static void send_reply(struct http_job *job)
@@ -57,6 +66,7 @@ static void send_reply(struct http_job *job)
     int status;
 
     reply_finish(request);
+    metrics_request_done(request);
     send_headers(job);
     /* From here on only what is ours: the exchange takes the request with it. */
     part = (struct http_part){ request->reply.text, request->reply.blob };
@@ -142,6 +152,7 @@ static void handle(void *ctx, struct http_exchange *exchange)
     }
     job->exchange = exchange;
     request_init(&job->request, server, arena);
+    job->request.begun = clock_now(server->options.clock);
     if (request_route(&job->request, http_exchange_request(exchange), &err) < 0) {
         send_error(job, &err);
         return;

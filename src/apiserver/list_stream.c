@@ -6,6 +6,7 @@
 #include "apiserver/list_stream.h"
 
 #include "apiserver/convert.h"
+#include "apiserver/metrics.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
 #include "apiserver/table.h"
@@ -187,7 +188,10 @@ static void writer_deinit(struct list_writer *writer)
 
 static void release(void *ctx)
 {
-    writer_deinit(ctx);
+    struct list_writer *writer = ctx;
+
+    metrics_request_done(writer->request);
+    writer_deinit(writer);
 }
 
 static struct list_writer *writer_new(struct request *request)

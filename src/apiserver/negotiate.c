@@ -1,13 +1,6 @@
 /* negotiate.c - Accept and Content-Type. */
 #include "apiserver/negotiate.h"
 
-/* One element of an Accept list, its parameters apart. */
-struct accept_item {
-    struct str type;
-    struct str as, group, version, stream;
-    double q;
-};
-
 static struct str unquote(struct str s)
 {
     return s.len >= 2 && s.data[0] == '"' && s.data[s.len - 1] == '"' ? str_chop(str_skip(s, 1), 1) : s;
@@ -38,6 +31,16 @@ static void parse_item(struct str text, struct accept_item *item)
             item->stream = value;
         }
     }
+}
+
+bool accept_next(struct str *rest, struct accept_item *ret_item)
+{
+    struct str part;
+
+    if (!str_split(rest, ',', &part))
+        return false;
+    parse_item(part, ret_item);
+    return true;
 }
 
 static bool accept_format(struct str type, enum media_format *ret_format)
@@ -77,16 +80,14 @@ int negotiate_accept(struct str accept, struct media *ret_media, struct err *err
 {
     struct media media = { 0 }, best = { 0 };
     double best_q = 0;
-    struct str rest = accept, part;
+    struct str rest = accept;
+    struct accept_item item;
 
     if (str_empty(str_trim(accept))) {
         *ret_media = media;
         return 0;
     }
-    while (str_split(&rest, ',', &part)) {
-        struct accept_item item;
-
-        parse_item(part, &item);
+    while (accept_next(&rest, &item)) {
         if (item.q <= best_q || !accept_format(item.type, &media.format) || !accept_shape(&item, &media))
             continue;
         best = media;

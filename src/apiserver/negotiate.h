@@ -15,6 +15,15 @@ struct media {
     bool pretty;
 };
 
+/* One element of an Accept list, its parameters apart. */
+struct accept_item {
+    struct str type;
+    struct str as, group, version, stream; /* unset: not given */
+    double q;
+};
+/* Cuts the first element off *rest; false after the last one. */
+bool accept_next(struct str *rest, struct accept_item *ret_item);
+
 /* The first acceptable of the client's list (by q, then by order). Protobuf and CBOR are passed over; a list with
  * nothing else is ERR_NOT_ACCEPTABLE. An empty header accepts JSON. */
 int negotiate_accept(struct str accept, struct media *ret_media, struct err *err);

@@ -15,6 +15,16 @@ void reply_text(struct request *request, int status, const char *content_type, s
     request->reply.object = false;
 }
 
+int reply_header(struct request *request, const char *name, struct str value, struct err *err)
+{
+    struct reply *reply = &request->reply;
+
+    if (reply->header_count == REPLY_HEADERS_MAX)
+        return err_set(err, ERR_INTERNAL, "the answer has too many headers");
+    reply->headers[reply->header_count++] = (struct http_header){ str_from(name), value };
+    return 0;
+}
+
 void reply_buf(struct request *request, int status, const char *content_type, struct buf *buf, struct err *err)
 {
     struct str text = buf_ok(buf) ? arena_str(request->arena, buf_str(buf)) : STR_NULL;

@@ -185,6 +185,7 @@ int request_route(struct request *request, const struct http_request *http, stru
     struct str pretty;
     int code;
 
+    request->http = http;
     request->method = http->method;
     request->body = http->body;
     request->content_type = http_request_header(http, STR("content-type"));

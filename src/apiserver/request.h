@@ -20,6 +20,7 @@ struct listing;
 struct watch;
 
 #define REQUEST_WARNINGS_MAX 32
+#define REPLY_HEADERS_MAX 4
 
 struct reply {
     int status;               /* 0: none yet */
@@ -29,6 +30,8 @@ struct reply {
     bool object; /* a stored object's JSON: still to be brought into version, shape and format asked for */
     const struct resource *resource; /* object: of what (its storage version), request->resource normally */
     struct str allow_origin;
+    struct http_header headers[REPLY_HEADERS_MAX]; /* beside those every answer has; one of these takes its place */
+    size_t header_count;
     struct str warnings[REQUEST_WARNINGS_MAX];
     size_t warning_count;
 };
@@ -43,7 +46,9 @@ struct request {
     const struct subresource *subresource; /* NULL: the object itself */
     struct user user;
     struct http_params params;
+    const struct http_request *http; /* NULL: a call inside the process */
     struct str body, content_type, accept;
+    nsec_t begun; /* clock_now() when it came; 0: its time is not measured */
     struct media media;
     struct str rule; /* for the cause; unset: the verb */
     uint64_t trigger;
@@ -73,6 +78,8 @@ int request_check(struct request *request, struct err *err);
 /* Replies. text must live in the arena or be static. */
 void reply_text(struct request *request, int status, const char *content_type, struct str text);
 void reply_buf(struct request *request, int status, const char *content_type, struct buf *buf, struct err *err);
+/* name is static, lower case; value lives in the arena. More than REPLY_HEADERS_MAX: ERR_INTERNAL. */
+int reply_header(struct request *request, const char *name, struct str value, struct err *err);
 /* One reference is taken over. */
 void reply_object(struct request *request, int status, struct blob *blob);
 void reply_object_text(struct request *request, int status, struct str text);

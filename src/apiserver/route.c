@@ -1,17 +1,22 @@
-/* route.c - paths that are no resources: which handler, and the ones that are ours: health. */
+/* route.c - paths that are no resources: which handler. */
+#include "apiserver/discovery.h"
+#include "apiserver/health.h"
+#include "apiserver/metrics.h"
+#include "apiserver/openapi.h"
 #include "apiserver/server.h"
-
-static int health(struct request *request, struct err *err)
-{
-    (void)err;
-    reply_text(request, 200, "text/plain; charset=utf-8", STR("ok"));
-    return 0;
-}
+#include "apiserver/version.h"
 
 const struct route builtin_routes[] = {
-    { STR_INIT("/healthz"), false, true, health },
-    { STR_INIT("/livez"), false, true, health },
-    { STR_INIT("/readyz"), false, true, health },
+    /* path, exact, anonymous, handler, quick */
+    { STR_INIT("/healthz"), false, true, health_handle, false },
+    { STR_INIT("/livez"), false, true, health_handle, false },
+    { STR_INIT("/readyz"), false, true, health_handle, false },
+    { STR_INIT("/version"), true, true, version_handle, true },
+    { STR_INIT("/metrics"), true, false, metrics_handle, false },
+    { STR_INIT("/api"), false, false, discovery_handle, true },
+    { STR_INIT("/apis"), false, false, discovery_handle, true },
+    { STR_INIT("/openapi/v2"), true, false, openapi_v2_handle, false },
+    { STR_INIT("/openapi/v3"), false, false, openapi_v3_handle, false },
 };
 const size_t builtin_route_count = ARRAY_LEN(builtin_routes);
 

@@ -14,6 +14,11 @@ struct apiserver {
     VEC(const struct route *) routes;
     VEC(struct authorizer) authorizers;
     VEC(struct admission) admissions;
+    VEC(const struct health_check *) health_checks;
+    struct discovery *discovery;
+    struct openapi_docs *openapi;
+    struct metrics *metrics;
+    atomic_bool bootstrapped; /* what a new cluster has is there */
     struct mutex lock;   /* of options.rng and of streams */
     struct list streams; /* long answers under way (stream.c) */
     struct cond streams_gone;

@@ -5,6 +5,7 @@
  * what exists, as a list by chunks at one revision, and goes on from that revision. A timer wakes it for bookmarks and
  * for its end. */
 #include "apiserver/convert.h"
+#include "apiserver/metrics.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
 #include "apiserver/table.h"
@@ -276,14 +277,20 @@ static enum stream_step produce(void *ctx, struct stream *stream)
     }
 }
 
-static void release(void *ctx)
+static void release_all(struct watcher *watcher)
 {
-    struct watcher *watcher = ctx;
-
     cancel_timer(watcher);
     list_close(watcher->list);
     watch_close(watcher->watch);
     buf_deinit(&watcher->out);
+}
+
+static void release(void *ctx)
+{
+    struct watcher *watcher = ctx;
+
+    metrics_stream_ended(watcher->request);
+    release_all(watcher);
 }
 
 int watch_stream(struct request *request, struct http_exchange *exchange, struct err *err)
@@ -314,6 +321,9 @@ int watch_stream(struct request *request, struct http_exchange *exchange, struct
             return code;
         watcher->phase = PHASE_INITIAL;
     }
+    request->begun = 0;
+    metrics_request_done(request);
+    metrics_stream_begun(request);
     code = stream_start(request->server, exchange, 200, "application/json", &ops, watcher, err);
     if (code < 0)
         release(watcher);
