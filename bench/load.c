@@ -27,6 +27,8 @@
 #define MAX_FILE (16u << 20)
 #define MAX_CONNECTIONS 10000
 #define MAX_SECONDS 3600
+#define MAX_HANDSHAKES 64 /* at once */
+#define MAX_SETUP (60 * NSEC_PER_SEC)
 #define SUB_BITS 5 /* 32 steps for each doubling of a latency: 3 % */
 #define BUCKETS (64 << SUB_BITS)
 
@@ -399,7 +401,7 @@ static int turn(struct load *load, int timeout_ms)
         struct link *link = events[i].data.ptr;
         if (link_event(load, link, events[i].events))
             continue;
-        load->errors++;
+        load->errors += link->state != READY; /* one that was not used yet may be closed */
         if (load->errors > 1000 && load->answers == 0)
             return -1;
         load->up -= link->state >= READY;
@@ -411,14 +413,15 @@ static int turn(struct load *load, int timeout_ms)
 
 static int run(struct load *load)
 {
-    nsec_t deadline = clock_now(load->clock) + 30 * NSEC_PER_SEC;
+    nsec_t deadline = clock_now(load->clock) + MAX_SETUP;
 
-    for (int i = 0; i < load->options.connections; i++)
-        if (!link_open(load, &load->links[i]))
-            return -1;
-    while (load->up < load->options.connections)
+    for (int opened = 0; load->up < load->options.connections;) {
+        for (; opened < load->options.connections && opened < load->up + MAX_HANDSHAKES; opened++)
+            if (!link_open(load, &load->links[opened]))
+                return -1;
         if (turn(load, 100) < 0 || clock_now(load->clock) > deadline)
             return -1;
+    }
     load->running = true;
     load->start = clock_now(load->clock);
     load->end = load->start + load->options.seconds * NSEC_PER_SEC;
@@ -456,7 +459,8 @@ static bool parse_server(struct load *load)
     ssize_t colon;
 
     load->tls = !str_has_prefix(rest, STR("http://"));
-    rest = str_has_prefix(rest, STR("http://")) ? str_skip(rest, 7) : str_has_prefix(rest, STR("https://")) ? str_skip(rest, 8) : rest;
+    if ((colon = str_find(rest, STR("://"))) >= 0)
+        rest = str_skip(rest, (size_t)colon + 3);
     if ((colon = str_chr(rest, '/')) >= 0)
         rest.len = (size_t)colon;
     colon = str_rchr(rest, ':');
@@ -575,7 +579,10 @@ int main(int argc, char **argv)
 {
     static const struct argp argp = { argp_options, parse_option, NULL, "Loads an API server and prints what it bears.",
                                       NULL, NULL, NULL };
-    static struct load load = { .options = { .mode = "get", .path = "/", .connections = 64, .seconds = 5 }, .epoll = -1 };
+    static struct load load = {
+        .options = { .mode = "get", .path = "/", .connections = 64, .seconds = 5 },
+        .epoll = -1,
+    };
     const char *problem;
     int code = 0;
 

@@ -1,7 +1,7 @@
 /* http.c - arbitrary bytes into the HTTP server's protocols, without sockets.
  *
- * The first byte says how large the pieces are in which the rest arrives, and whether the client waits, pauses or leaves in
- * between. What begins with the HTTP/2 preface runs through h2.c, all else through h1.c. */
+ * The first byte says how large the pieces are in which the rest arrives, and whether the client waits, pauses or
+ * leaves in between. What begins with the HTTP/2 preface runs through h2.c, all else through h1.c. */
 #include "tests/unit/net/memory_conn.h"
 
 #define MAX_KEPT 64
@@ -71,8 +71,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct memory_server server;
     struct memory_conn conn;
     struct state state = { .count = 0 };
-    const struct http_server_options options = { .handler = { &state, route, handle }, .max_body = 4096, .max_head = 4096,
-                                                 .max_streams = 32 };
+    const struct http_server_options options = {
+        .handler = { &state, route, handle },
+        .max_body = 4096,
+        .max_head = 4096,
+        .max_streams = 32,
+    };
 
     if (size < 1 || !memory_server_init(&server, &options))
         return 0;

@@ -1,8 +1,8 @@
 /* h1_parser.c - http-parser (Debian 12) or llhttp (Debian 13) behind one face.
  *
- * Both call back in the middle of a run. Acting from inside a callback is how parsers get re-entered by accident, so the
- * callbacks only hand out spans; at the end of a head and of a message the parser is paused, the run returns, and
- * the caller acts from outside. */
+ * Both call back in the middle of a run. Acting from inside a callback is how parsers get re-entered by accident, so
+ * the callbacks only hand out spans; at the end of a head and of a message the parser is paused, the run returns,
+ * and the caller acts from outside. */
 #include "net/h1_parser.h"
 
 #ifdef HAVE_LLHTTP

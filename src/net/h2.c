@@ -4,11 +4,13 @@
  * (frames) and out of the exchanges' queues (payload, without a copy of its own). Streams of equal weight take turns
  * frame by frame, so a big list does not hold up a watch beside it.
  *
- * Windows are opened by hand: a collected body at once (its size is capped), a streamed one when its handler has taken the bytes.
+ * Windows are opened by hand: a collected body at once (its size is capped), a streamed one when its handler has
+ * taken the bytes.
  *
- * Floods: the streams of a connection count until their handlers are done, reset or not, so opening and resetting in a
- * loop gains nothing (CVE-2023-44487). Resets, and frames that cost us more than the sender (PING, SETTINGS, PRIORITY,
- * empty DATA), draw on token buckets; who empties one is sent away. Header lists are counted as they arrive. */
+ * Floods: the streams of a connection count until their handlers are done, reset or not, so opening and resetting in
+ * a loop gains nothing (CVE-2023-44487). Resets, and frames that cost us more than the sender (PING, SETTINGS,
+ * PRIORITY, empty DATA), draw on token buckets; who empties one is sent away. Header lists are counted as they
+ * arrive. */
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
 

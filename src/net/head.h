@@ -1,6 +1,7 @@
 /* head.h - collects the head of a request piece by piece and makes slices of it. Private to net/.
  *
- * Bytes are gathered in one buffer; since that moves while it grows, places are kept as offsets until head_resolve(). */
+ * Bytes are gathered in one buffer; since that moves while it grows, places are kept as offsets until
+ * head_resolve(). */
 #pragma once
 
 #include "base/buf.h"

@@ -211,7 +211,8 @@ static bool set_body(struct http_call *call, const struct http_client_request *r
         return strcmp(request->method, "GET") == 0 ||
                curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK;
     call->body = str_dup(request->body.data ? request->body : STR(""));
-    return call->body && curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len) == CURLE_OK &&
+    return call->body &&
+           curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_POSTFIELDS, call->body) == CURLE_OK &&
            curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK;
 }
@@ -236,8 +237,8 @@ static bool set_times(CURL *easy, const struct http_client_request *request)
     return ok;
 }
 
-/* With https it is known after the handshake whether a connection carries many streams, and it is better to wait for one
- * than to make another; with http curl would wait for the end of what may be a watch. */
+/* With https it is known after the handshake whether a connection carries many streams, and it is better to wait for
+ * one than to make another; with http curl would wait for the end of what may be a watch. */
 static bool set_numbers(CURL *easy, const struct http_client_request *request)
 {
     const long wait = str_has_prefix(request->url, STR("https:"));
@@ -289,7 +290,8 @@ int http_call_new(struct http_client *client, const struct http_client_request *
     struct http_call *call;
     int code;
 
-    if (str_empty(request->url) || has_control(request->url) || !request->method || has_control(str_from(request->method)))
+    if (str_empty(request->url) || has_control(request->url) || !request->method ||
+        has_control(str_from(request->method)))
         return err_set(err, ERR_INVALID, "malformed URL or method");
     if (!(call = calloc(1, sizeof *call)))
         return err_set(err, ERR_NO_MEMORY, "HTTP call");

@@ -49,13 +49,14 @@ struct http_call;
 struct http_call_events {
     void *ctx;
     void (*head)(void *ctx, const struct http_client_response *head);
-    bool (*data)(void *ctx, struct str bytes);        /* false: pause until http_call_resume(); the bytes come again then */
+    bool (*data)(void *ctx, struct str bytes); /* false: pause until http_call_resume(); the bytes come again then */
     void (*done)(void *ctx, int code, const struct err *err); /* last; code 0 or negative */
 };
 /* request and what it points to are copied. */
 int http_call_start(struct http_client *client, const struct http_client_request *request,
                     const struct http_call_events *events, struct http_call **ret_call, struct err *err);
 void http_call_resume(struct http_call *call);
-/* Cancels without done(). After it returns no callback is running or will; frees the call (required also after done). Not from a callback. */
+/* Cancels without done(). After it returns no callback is running or will; frees the call (required also after
+ * done). Not from a callback. */
 struct http_call *http_call_free(struct http_call *call);
 DEFINE_AUTO(http_call, http_call_free)

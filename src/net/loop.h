@@ -57,7 +57,7 @@ void loop_deinit(struct loop *loop);
 
 bool loop_is_current(const struct loop *loop); /* any thread */
 void loop_begin(struct loop *loop);            /* a turn: takes the time */
-void loop_end(struct loop *loop);              /* of a turn: takes the mail, writes what is to be written, frees what is over */
+void loop_end(struct loop *loop);              /* of a turn: takes the mail, writes, frees what is over */
 void loop_tick(struct loop *loop);             /* now and then: what is overdue is ended */
 void loop_stop(struct loop *loop);             /* connections finish what they do and close */
 void loop_kill(struct loop *loop);             /* connections close now */

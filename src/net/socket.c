@@ -1,8 +1,8 @@
 /* socket.c - the loop's thread and its sockets.
  *
- * Sockets are polled, read and written directly rather than through uv_stream: one read buffer serves all connections, and
- * what the kernel does not take at once is waited for, with no write requests to allocate. Each callback is a turn:
- * loop_begin(), work, loop_end(). */
+ * Sockets are polled, read and written directly rather than through uv_stream: one read buffer serves all
+ * connections, and what the kernel does not take at once is waited for, with no write requests to allocate. Each
+ * callback is a turn: loop_begin(), work, loop_end(). */
 #include "net/socket.h"
 
 #include <errno.h>
@@ -356,6 +356,8 @@ void loop_thread_join(struct loop_thread *thread)
     INVARIANT(uv_loop_close(&thread->uv) == 0);
     if (thread->loop.open_count == 0)
         loop_thread_free(thread);
+    else /* for late replies the loop is there, dead, and nobody's own */
+        memset(&thread->loop.thread, 0, sizeof thread->loop.thread);
 }
 
 void loop_thread_give(struct loop_thread *thread, const struct accepted *accepted)

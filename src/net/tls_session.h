@@ -21,8 +21,8 @@ struct tls_context *tls_context_ref(struct tls_context *context);
 struct tls_session *tls_session_new(struct tls_context *context, struct buf *out);
 struct tls_session *tls_session_free(struct tls_session *session);
 
-/* Bytes from the wire. They must stay until they are taken: then tls_session_read() answers TLS_AGAIN, or the session is
- * drained. */
+/* Bytes from the wire. They must stay until they are taken: then tls_session_read() answers TLS_AGAIN, or the
+ * session is drained. */
 void tls_session_input(struct tls_session *session, struct str bytes);
 /* Shakes hands, then decrypts: the number of bytes (> 0) or an enum tls_result. */
 int tls_session_read(struct tls_session *session, char *data, size_t size);

@@ -1,4 +1,5 @@
-/* memory_conn.h - a connection of the HTTP server without socket, thread or clock: bytes in, bytes out, time by hand. */
+/* memory_conn.h - a connection of the HTTP server without socket, thread or clock: bytes in, bytes out, time by
+ * hand. */
 #pragma once
 
 #include "net/exchange.h"

@@ -52,9 +52,11 @@ static void on_data(void *ctx, struct str bytes, bool end)
 static void describe(struct http_exchange *exchange)
 {
     const struct http_request *request = http_exchange_request(exchange);
-    struct str out = arena_printf(http_exchange_arena(exchange), "%s " STR_FMT " ? " STR_FMT " x=" STR_FMT " from " STR_FMT,
+    struct str x = http_request_header(request, STR("x"));
+    struct str out = arena_printf(http_exchange_arena(exchange),
+                                  "%s " STR_FMT " ? " STR_FMT " x=" STR_FMT " from " STR_FMT,
                                   http_method_name(request->method), STR_ARG(request->path), STR_ARG(request->query),
-                                  STR_ARG(http_request_header(request, STR("x"))), STR_ARG(request->remote_address));
+                                  STR_ARG(x), STR_ARG(request->remote_address));
 
     http_reply(exchange, 200, "text/plain", out);
 }
@@ -63,7 +65,8 @@ static void stream(struct http_exchange *exchange)
 {
     http_reply_begin(exchange, 200, "text/plain");
     http_reply_write(exchange, &(struct http_part){ STR("one "), NULL }, 1);
-    http_reply_write(exchange, (struct http_part[]){ { STR("two "), NULL }, { STR(""), NULL }, { STR("three"), NULL } }, 3);
+    http_reply_write(exchange, (struct http_part[]){ { STR("two "), NULL }, { STR(""), NULL }, { STR("three"), NULL } },
+                     3);
     http_reply_end(exchange);
 }
 
@@ -188,9 +191,11 @@ static const struct exchange_case {
 } cases[] = {
     /* what is fine */
     { "get", GET("/a?b=c"), "200 [GET /a ? b=c x= from 192.0.2.1]; " },
-    { "header value is trimmed", "GET /a HTTP/1.1\r\n" HOST "X:  v w \t\r\n\r\n", "200 [GET /a ?  x=v w from 192.0.2.1]; " },
+    { "header value is trimmed", "GET /a HTTP/1.1\r\n" HOST "X:  v w \t\r\n\r\n",
+      "200 [GET /a ?  x=v w from 192.0.2.1]; " },
     { "empty header value", "GET /a HTTP/1.1\r\n" HOST "X:\r\nY: z\r\n\r\n", "200 [GET /a ?  x= from 192.0.2.1]; " },
-    { "header names in any case", "GET /a HTTP/1.1\r\nhOSt: a\r\nx: 1\r\n\r\n", "200 [GET /a ?  x=1 from 192.0.2.1]; " },
+    { "header names in any case", "GET /a HTTP/1.1\r\nhOSt: a\r\nx: 1\r\n\r\n",
+      "200 [GET /a ?  x=1 from 192.0.2.1]; " },
     { "empty lines before", "\r\n\r\n" GET("/a"), "200 [GET /a ?  x= from 192.0.2.1]; " },
     { "absolute form", "GET http://h:80/a?q HTTP/1.1\r\n" HOST "\r\n", "200 [GET /a ? q x= from 192.0.2.1]; " },
     { "asterisk", "OPTIONS * HTTP/1.1\r\n" HOST "\r\n", "200 [OPTIONS * ?  x= from 192.0.2.1]; " },
@@ -211,20 +216,28 @@ static const struct exchange_case {
     { "1.0 keep-alive", "GET /none HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET /none HTTP/1.0\r\n\r\n",
       "204 []; 204 [] close; " },
     { "head", "HEAD /echo HTTP/1.1\r\n" HOST "\r\nHEAD /stream HTTP/1.1\r\n" HOST "\r\n", "200 []; 200 []; ", true },
-    { "continue", "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", "100; 200 [hi]; " },
+    { "continue", "POST /echo HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 2\r\n\r\nhi",
+      "100; 200 [hi]; " },
     { "continue without body", "GET /none HTTP/1.1\r\n" HOST "Expect: 100-Continue\r\n\r\n", "204 []; " },
     { "upload", "POST /upload HTTP/1.1\r\n" HOST "Content-Length: 70\r\n\r\n"
                 "0123456789012345678901234567890123456789012345678901234567890123456789" GET("/none"),
       "200 [0123456789012345678901234567890123456789012345678901234567890123456789]; 204 []; " },
-    { "upload of nothing", "POST /upload HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n" GET("/none"), "200 []; 204 []; " },
-    { "half-closed client is served", GET("/a") GET("/none"), "200 [GET /a ?  x= from 192.0.2.1]; 204 []; ", false, true },
+    { "upload of nothing", "POST /upload HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n" GET("/none"),
+      "200 []; 204 []; " },
+    { "half-closed client is served", GET("/a") GET("/none"),
+      "200 [GET /a ?  x= from 192.0.2.1]; 204 []; ", false, true },
     { "replies cannot be forged", GET("/forge"), "200 [ok]; " },
-    { "upgrade is ignored", "GET /none HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" GET("/none"),
+    { "upgrade is ignored",
+      "GET /none HTTP/1.1\r\n" HOST "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n" GET("/none"),
       "204 []; 204 []; " },
 
     /* what two parsers could read differently */
-    { "length and coding", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", BAD },
-    { "coding and length", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n", BAD },
+    { "length and coding",
+      "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+      BAD },
+    { "coding and length",
+      "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+      BAD },
     { "two lengths", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 1\r\n\r\na", BAD },
     { "two different lengths", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Length: 2\r\n\r\nab", BAD },
     { "list of lengths", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 1, 1\r\n\r\na", BAD },
@@ -233,7 +246,8 @@ static const struct exchange_case {
     { "hex length", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 0x1\r\n\r\na", BAD },
     { "empty length", "POST /echo HTTP/1.1\r\n" HOST "Content-Length:\r\n\r\na", BAD },
     { "huge length", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 99999999999999999999\r\n\r\na", BAD },
-    { "two codings", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    { "two codings",
+      "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
       BAD },
     { "coding in 1.0", "POST /echo HTTP/1.0\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", BAD },
     { "obs-fold", "GET /a HTTP/1.1\r\n" HOST "X: a\r\n b\r\n\r\n", BAD },
@@ -253,7 +267,8 @@ static const struct exchange_case {
     { "bad chunk size", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nzz\r\n", BAD },
     { "negative chunk", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n-1\r\n", BAD },
     { "huge chunk", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", BAD },
-    { "chunk longer than said", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n", BAD },
+    { "chunk longer than said", "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
+      BAD },
 
     /* what is no HTTP */
     { "nonsense", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", BAD },
@@ -366,7 +381,8 @@ static void test_timeouts(void **state)
         { "nothing said", "", NULL, 10 * NSEC_PER_SEC },
         { "half a head", "GET /a HT", "HTTP/1.1 408 ", 10 * NSEC_PER_SEC },
         { "idle", GET("/none"), NULL, 300 * NSEC_PER_SEC },
-        { "half a body", "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nab", "HTTP/1.1 408 ", 30 * NSEC_PER_SEC },
+        { "half a body",
+          "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nab", "HTTP/1.1 408 ", 30 * NSEC_PER_SEC },
     };
     struct fixture fixture;
     struct memory_conn conn;

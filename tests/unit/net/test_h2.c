@@ -175,7 +175,8 @@ static void exchange_bytes(struct fixture *fixture)
         memory_server_turn(&fixture->server);
         size_t waiting = fixture->conn.sent.len - fixture->read_at;
         if (waiting > 0) {
-            n = nghttp2_session_mem_recv(fixture->client, (uint8_t *)fixture->conn.sent.data + fixture->read_at, waiting);
+            const uint8_t *fresh = (const uint8_t *)fixture->conn.sent.data + fixture->read_at;
+            n = nghttp2_session_mem_recv(fixture->client, fresh, waiting);
             assert_int_equal(n, waiting);
             fixture->read_at += waiting;
             busy = true;
@@ -231,7 +232,8 @@ static void fixture_free(struct fixture *fixture)
 
 static struct stream *request(struct fixture *fixture, const char *method, const char *path, size_t body)
 {
-    const nghttp2_nv nva[] = { NV(":method", method), NV(":path", path), NV(":scheme", "https"), NV(":authority", "host") };
+    const nghttp2_nv nva[] = { NV(":method", method), NV(":path", path), NV(":scheme", "https"),
+                               NV(":authority", "host") };
     nghttp2_data_provider provider = { .read_callback = client_body };
     int32_t id = nghttp2_submit_request(fixture->client, NULL, nva, ARRAY_LEN(nva), body ? &provider : NULL, NULL);
     struct stream *stream = stream_of(fixture, id);

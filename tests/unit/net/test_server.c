@@ -188,8 +188,8 @@ static void make_tls(struct fixture *fixture)
                                    &(struct tls_subject){ .common_name = STR("admin"), .organizations = &masters,
                                                           .organization_count = 1, .client = true, .days = 1 },
                                    &fixture->admin, &err), 0);
-    assert_int_equal(tls_server_new(&(struct tls_server_config){ server.cert_pem, server.key_pem, fixture->ca.cert_pem },
-                                    &fixture->tls, &err), 0);
+    const struct tls_server_config config = { server.cert_pem, server.key_pem, fixture->ca.cert_pem };
+    assert_int_equal(tls_server_new(&config, &fixture->tls, &err), 0);
 }
 
 static struct fixture *fixture_new(bool tls)
@@ -425,7 +425,8 @@ static void test_cancel(void **state)
 {
     struct fixture *fixture = fixture_new(true);
     struct http_client *client = make_client(fixture, false);
-    struct http_client_request endless = make_request(fixture, "GET", "/endless"), watch = make_request(fixture, "GET", "/watch");
+    struct http_client_request endless = make_request(fixture, "GET", "/endless");
+    struct http_client_request watch = make_request(fixture, "GET", "/watch");
     struct reader readers[2];
 
     reader_start(&readers[0], client, &endless, 1);

@@ -75,7 +75,8 @@ static void test_certificates(void **state)
 {
     AUTO(arena) arena = arena_new(0);
     struct tls_pair ca_pair = make_ca(arena), other_pair = make_ca(arena), pair = make_server(arena, &ca_pair);
-    X509 *ca = parse_cert(ca_pair.cert_pem), *other = parse_cert(other_pair.cert_pem), *cert = parse_cert(pair.cert_pem);
+    X509 *ca = parse_cert(ca_pair.cert_pem), *other = parse_cert(other_pair.cert_pem);
+    X509 *cert = parse_cert(pair.cert_pem);
     BIGNUM *serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(cert), NULL);
 
     assert_true(X509_check_ca(ca));
@@ -203,7 +204,8 @@ static void client_deinit(struct client *client)
     ERR_clear_error();
 }
 
-/* Until nobody has more to say. What arrives at the server is appended to received. Returns the server's last result. */
+/* Until nobody has more to say. What arrives at the server is appended to received. Returns the server's last
+ * result. */
 static int converse(struct client *client, struct tls_session *server, struct buf *to_client, struct buf *received)
 {
     char data[4096];
@@ -251,8 +253,8 @@ static void test_handshakes(void **state)
     AUTO(tls_context) context = NULL;
     struct err err;
 
-    assert_int_equal(tls_server_new(&(struct tls_server_config){ server_pair.cert_pem, server_pair.key_pem, ca.cert_pem },
-                                    &context, &err), 0);
+    const struct tls_server_config config = { server_pair.cert_pem, server_pair.key_pem, ca.cert_pem };
+    assert_int_equal(tls_server_new(&config, &context, &err), 0);
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_DEINIT(buf, to_client) = BUF_INIT;
         AUTO_DEINIT(buf, received) = BUF_INIT;
@@ -289,8 +291,8 @@ static void test_resumption(void **state)
     SSL_SESSION *ticket = NULL;
     struct err err;
 
-    assert_int_equal(tls_server_new(&(struct tls_server_config){ server_pair.cert_pem, server_pair.key_pem, ca.cert_pem },
-                                    &context, &err), 0);
+    const struct tls_server_config config = { server_pair.cert_pem, server_pair.key_pem, ca.cert_pem };
+    assert_int_equal(tls_server_new(&config, &context, &err), 0);
     for (int round = 0; round < 2; round++) {
         AUTO_DEINIT(buf, to_client) = BUF_INIT;
         AUTO_DEINIT(buf, received) = BUF_INIT;
@@ -337,8 +339,9 @@ static void test_garbage(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_certificates), cmocka_unit_test(test_refused_subjects), cmocka_unit_test(test_bad_configs),
-        cmocka_unit_test(test_handshakes),   cmocka_unit_test(test_resumption),       cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_certificates), cmocka_unit_test(test_refused_subjects),
+        cmocka_unit_test(test_bad_configs),  cmocka_unit_test(test_handshakes),
+        cmocka_unit_test(test_resumption),   cmocka_unit_test(test_garbage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
