@@ -98,8 +98,9 @@ static void write_delete_options(struct buf *buf, const struct client_delete_opt
     jw_end_object(&w);
 }
 
-int client_delete(struct client *client, const struct resource *resource, struct str ns, struct str name,
-                  const struct client_delete_options *options, struct str rule, uint64_t trigger, struct err *err)
+int client_delete_object(struct client *client, const struct resource *resource, struct str ns, struct str name,
+                         const struct client_delete_options *options, struct str rule, uint64_t trigger,
+                         struct object **ret_object, struct err *err)
 {
     struct client_call call = { .verb = CLIENT_DELETE, .resource = resource, .ns = ns, .name = name, .rule = rule,
                                 .trigger = trigger };
@@ -111,8 +112,14 @@ int client_delete(struct client *client, const struct resource *resource, struct
 
     if (code == 0) {
         call.body = text.len ? buf_str(&text) : STR_NULL;
-        code = call_for_object(client, &call, NULL, err);
+        code = call_for_object(client, &call, resource->delete_returns_object ? ret_object : NULL, err);
     }
     buf_deinit(&text);
     return code;
+}
+
+int client_delete(struct client *client, const struct resource *resource, struct str ns, struct str name,
+                  const struct client_delete_options *options, struct str rule, uint64_t trigger, struct err *err)
+{
+    return client_delete_object(client, resource, ns, name, options, rule, trigger, NULL, err);
 }

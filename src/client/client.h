@@ -83,6 +83,12 @@ struct client_delete_options {
 int client_delete(struct client *client, const struct resource *resource, struct str ns, struct str name,
                   const struct client_delete_options *options, struct str rule, uint64_t trigger, struct err *err);
 
+/* The same; *ret_object gets the object as it was left (marked, or as it was last) where the resource answers with it
+ * (delete_returns_object), and stays untouched elsewhere. */
+int client_delete_object(struct client *client, const struct resource *resource, struct str ns, struct str name,
+                         const struct client_delete_options *options, struct str rule, uint64_t trigger,
+                         struct object **ret_object, struct err *err);
+
 /* Over HTTPS. The server's URL and PEM texts are copied. */
 struct http_client;
 struct client_config {

@@ -14,8 +14,8 @@ struct informer;
 
 int informers_new(struct client *client, struct executor *executor, struct rng *rng, struct informers **ret_informers,
                   struct err *err);
-/* Afterwards no handler and no when_synced function runs, nor ever will; look-ups go on. Before those are freed whom
- * handlers tell. */
+/* Afterwards no handler and no when_synced function runs, nor ever will; look-ups go on. To be called before those are
+ * freed whom handlers tell, who in turn may look into caches until informers_free(). */
 void informers_stop(struct informers *informers);
 struct informers *informers_free(struct informers *informers);
 DEFINE_AUTO(informers, informers_free)

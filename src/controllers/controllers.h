@@ -20,7 +20,8 @@ struct controllers_options {
     int node_cidr_bits;          /* 0: 24 */
 };
 
-/* Before informers_start(). Work begins when all informers are synced. */
+/* Before informers_start(), which must not follow when this fails. Work begins when all informers are synced. */
 int controllers_new(const struct controllers_options *options, struct controllers **ret_controllers, struct err *err);
-struct controllers *controllers_free(struct controllers *controllers); /* after informers_free() */
+/* Waits for reconciles under way, which look into the informers: after informers_stop(), before informers_free(). */
+struct controllers *controllers_free(struct controllers *controllers);
 DEFINE_AUTO(controllers, controllers_free)
