@@ -42,8 +42,9 @@ static void unpack_layer(const char *dir, int input)
 static void import_archive(const char *dir, int input)
 {
     char path[128];
-    const struct image_store_options options = { .dir = path, .layer_limits = limits, .max_archive = 4u << 20,
-                                                 .no_sync = true, .parallel = 1 };
+    const struct image_store_options options = {
+        .dir = path, .layer_limits = limits, .max_archive = 4u << 20, .no_sync = true, .parallel = 1
+    };
     const struct image_import import = { .fd = input };
     AUTO(image_store) store = NULL;
     struct image_list list;

@@ -23,6 +23,6 @@ struct credential {
  * well-formed is left out and counted in *ret_bad (may be NULL). */
 int credentials_match(struct arena *arena, const struct image_secret *secrets, size_t secret_count, struct str name,
                       struct credential **ret_list, size_t *ret_count, size_t *ret_bad, struct err *err);
-/* Does a key of a docker config fit an image name? Hosts are compared label by label with globs, ports exactly, paths by
- * prefix. */
+/* Does a key of a docker config fit an image name? Hosts are compared label by label with globs, ports exactly, paths
+ * by prefix. */
 bool credential_key_matches(struct str key, struct str name);

@@ -1,6 +1,7 @@
 /* digest.h - content addresses: "sha256:<64 lower case hex digits>".
  *
- * Only SHA-256 is known; a well-formed digest of another algorithm is ERR_NOT_SUPPORTED where content must be checked. */
+ * Only SHA-256 is known; a well-formed digest of another algorithm is ERR_NOT_SUPPORTED where content must be checked.
+ */
 #pragma once
 
 #include "base/err.h"

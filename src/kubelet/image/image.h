@@ -36,14 +36,14 @@ struct image_layer {
 struct image {
     atomic_uint refs;
     struct arena *arena;
-    struct digest id;                 /* of the configuration */
-    struct digest manifest;           /* of the manifest it came from; unset for a docker archive */
-    struct image_strings repo_tags;   /* "docker.io/library/nginx:1.27" */
+    struct digest id;                  /* of the configuration */
+    struct digest manifest;            /* of the manifest it came from; unset for a docker archive */
+    struct image_strings repo_tags;    /* "docker.io/library/nginx:1.27" */
     struct image_strings repo_digests; /* "docker.io/library/nginx@sha256:..." */
-    const struct image_layer *layers; /* bottom first */
+    const struct image_layer *layers;  /* bottom first */
     size_t layer_count;
     struct digest attributes; /* one more layer on top, see store_attributes.c; unset: none */
-    uint64_t size; /* of all layers */
+    uint64_t size;            /* of all layers */
     struct image_config config;
     struct str config_json; /* as it came */
 };

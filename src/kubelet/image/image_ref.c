@@ -122,8 +122,8 @@ static void split_domain(struct str name, struct str *ret_domain, struct str *re
     ssize_t slash = str_chr(name, '/');
     struct str first = str_first(name, slash < 0 ? 0 : (size_t)slash);
 
-    if (slash < 0 || (str_chr(first, '.') < 0 && str_chr(first, ':') < 0 && !has_upper(first) &&
-                      !str_is(first, "localhost"))) {
+    if (slash < 0 ||
+        (str_chr(first, '.') < 0 && str_chr(first, ':') < 0 && !has_upper(first) && !str_is(first, "localhost"))) {
         *ret_domain = STR("docker.io");
         *ret_path = name;
         return;

@@ -15,7 +15,8 @@ struct image_ref {
     struct str text;   /* the whole, normalised; NUL-terminated */
 };
 
-/* Everything lies in the arena. ERR_INVALID ("invalid reference format...") is what Kubernetes calls InvalidImageName. */
+/* Everything lies in the arena. ERR_INVALID ("invalid reference format...") is what Kubernetes calls InvalidImageName.
+ */
 int image_ref_parse(struct arena *arena, struct str text, struct image_ref *ret_ref, struct err *err);
 /* name:tag and name@digest in the arena; unset without the part (or without memory). */
 struct str image_ref_tagged(struct arena *arena, const struct image_ref *ref);

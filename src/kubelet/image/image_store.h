@@ -35,7 +35,7 @@ struct image_store_options {
     uint64_t max_archive;             /* bytes of an imported archive, uncompressed; 0: 128 GiB */
     int parallel;                     /* layers at a time in one pull; 0: 3 */
     nsec_t retry_delay;               /* before a broken download goes on, doubling; 0: 500 ms */
-    bool no_sync; /* for tests: do not wait for the disk; losing power may then damage layers */
+    bool no_sync;                     /* for tests: do not wait for the disk; losing power may then damage layers */
     /* For tests: what statvfs() says of the folder; NULL: ask the system. */
     int (*disk_stat)(void *ctx, uint64_t *ret_capacity, uint64_t *ret_available);
     void *disk_stat_ctx;
@@ -72,7 +72,7 @@ struct image_progress {
 /* -- getting images -- */
 
 struct image_pull {
-    struct str ref; /* any form that image_ref_parse() takes */
+    struct str ref;                     /* any form that image_ref_parse() takes */
     const struct image_secret *secrets; /* tried in the order kubelet does; then without credentials */
     size_t secret_count;
     struct image_progress progress;

@@ -24,7 +24,7 @@ struct stream {
     struct hasher hasher;
     uint64_t compressed, tar_bytes, max_bytes;
     char *input, *output;
-    bool empty; /* no byte at all */
+    bool empty;     /* no byte at all */
     struct err err; /* why a callback failed */
 };
 
@@ -163,8 +163,7 @@ static int unpack(struct stream *stream, struct archive *tar, struct layer_tree 
 
     stream->max_bytes = tree->limits.max_bytes;
     if (r < 0 || (r = add_entries(tar, tree, stream, err)) < 0 ||
-        (r = check_digest(stream, tar, &result.diff_id, err)) < 0 ||
-        (r = copy_implied(tree, arena, &result, err)) < 0)
+        (r = check_digest(stream, tar, &result.diff_id, err)) < 0 || (r = copy_implied(tree, arena, &result, err)) < 0)
         return r;
     result.bytes = tree->bytes;
     result.entries = tree->entries;

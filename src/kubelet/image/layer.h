@@ -5,9 +5,9 @@
 #include "kubelet/image/layer_tree.h"
 
 struct layer_source {
-    int fd;                       /* read from where it stands; not closed */
-    const struct digest *diff_id; /* what the uncompressed tar must have; NULL: anything */
-    const struct layer_limits *limits; /* NULL: the defaults */
+    int fd;                                     /* read from where it stands; not closed */
+    const struct digest *diff_id;               /* what the uncompressed tar must have; NULL: anything */
+    const struct layer_limits *limits;          /* NULL: the defaults */
     void (*progress)(void *ctx, uint64_t read); /* compressed bytes so far; NULL: not wanted */
     void *ctx;
     const atomic_bool *cancel; /* NULL, or: give up with ERR_CANCELLED when it becomes true */

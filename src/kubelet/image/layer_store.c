@@ -158,8 +158,7 @@ static int unpack_into(struct layer_store *layers, const char *dir, const struct
     AUTO_CLOSE int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (root < 0)
         return err_errno(err, errno, "opening %s", path);
-    if ((r = layer_unpack(source, root, arena, ret_result, err)) < 0 ||
-        (r = join(dir, "layer.json", path, err)) < 0)
+    if ((r = layer_unpack(source, root, arena, ret_result, err)) < 0 || (r = join(dir, "layer.json", path, err)) < 0)
         return r;
     write_info(&text, ret_result);
     if (!buf_ok(&text))
@@ -223,8 +222,8 @@ static uint64_t size_on_record(const char *dir)
     struct layer_info info;
     char path[PATH_MAX];
 
-    if (!arena || join(dir, "layer.json", path, NULL) < 0 ||
-        file_read(path, LAYER_JSON_MAX, &text, NULL) < 0 || read_info(arena, buf_str(&text), &info, NULL) < 0)
+    if (!arena || join(dir, "layer.json", path, NULL) < 0 || file_read(path, LAYER_JSON_MAX, &text, NULL) < 0 ||
+        read_info(arena, buf_str(&text), &info, NULL) < 0)
         return 0;
     return info.size;
 }

@@ -13,7 +13,7 @@
 #define LAYER_NAME_LEN 20
 
 struct layer_store {
-    const char *dir; /* of the image store; not owned */
+    const char *dir;     /* of the image store; not owned */
     const char *session; /* folder for what is half done; not owned */
     bool no_sync;
     const struct layer_limits *limits;

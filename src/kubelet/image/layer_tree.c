@@ -260,8 +260,8 @@ static int add_file(struct layer_tree *tree, struct archive *archive, struct arc
     return r < 0 ? r : layer_meta_file(fd, entry, tree->own_ids, err);
 }
 
-static int add_folder(struct layer_tree *tree, struct archive_entry *entry, const char *path, int dir,
-                      const char *name, struct err *err)
+static int add_folder(struct layer_tree *tree, struct archive_entry *entry, const char *path, int dir, const char *name,
+                      struct err *err)
 {
     struct str key = arena_str(&tree->arena, str_from(path));
     bool whiteout = false;
@@ -296,8 +296,8 @@ static int add_root(struct layer_tree *tree, struct archive_entry *entry, struct
         return err_errno(err, errno, "opening the layer's folder");
     if (archive_entry_filetype(entry) != AE_IFDIR)
         return err_set(err, ERR_INVALID, "the root is not a folder");
-    if (vec_push(&tree->folders, ((struct layer_folder){ STR(""), archive_entry_mtime(entry),
-                                                         archive_entry_mtime_nsec(entry) })) < 0)
+    if (vec_push(&tree->folders,
+                 ((struct layer_folder){ STR(""), archive_entry_mtime(entry), archive_entry_mtime_nsec(entry) })) < 0)
         return err_set(err, ERR_NO_MEMORY, "folder");
     map_remove(&tree->implied, STR(""));
     return layer_meta_file(fd, entry, tree->own_ids, err);
@@ -343,8 +343,7 @@ static int add_node(struct layer_tree *tree, struct archive *archive, struct arc
     mode_t type = archive_entry_filetype(entry);
 
     switch (type) {
-    case AE_IFREG:
-        return add_file(tree, archive, entry, dir, name, err);
+    case AE_IFREG: return add_file(tree, archive, entry, dir, name, err);
     case AE_IFLNK:
         if (!target || !*target || strlen(target) >= LAYER_PATH_MAX)
             return err_set(err, ERR_INVALID, "a symbolic link without a usable target");
@@ -357,8 +356,7 @@ static int add_node(struct layer_tree *tree, struct archive *archive, struct arc
         if (mknodat(dir, name, type | 0600, type == AE_IFIFO ? 0 : archive_entry_rdev(entry)) < 0)
             return err_errno(err, errno, "making a device");
         return layer_meta_device(dir, name, entry, tree->own_ids, err);
-    default:
-        return err_set(err, ERR_INVALID, "an entry of unknown type %o", (unsigned)type);
+    default: return err_set(err, ERR_INVALID, "an entry of unknown type %o", (unsigned)type);
     }
 }
 
@@ -405,7 +403,8 @@ int layer_tree_add(struct layer_tree *tree, struct archive *archive, struct arch
 int layer_tree_finish(struct layer_tree *tree, struct err *err)
 {
     forget_parent(tree);
-    for vec_each(&tree->folders, folder) {
+    for (size_t i = 0; i < tree->folders.count; i++) {
+        const struct layer_folder *folder = &tree->folders.items[i];
         const struct timespec times[2] = { { folder->seconds, folder->nanoseconds },
                                            { folder->seconds, folder->nanoseconds } };
         char name[64];

@@ -23,8 +23,8 @@ struct layer_folder {
 };
 
 struct layer_tree {
-    int root;      /* O_PATH or readable descriptor of the folder; not owned */
-    bool own_ids;  /* cannot give files away (not root): owners stay */
+    int root;     /* O_PATH or readable descriptor of the folder; not owned */
+    bool own_ids; /* cannot give files away (not root): owners stay */
     struct layer_limits limits;
     uint64_t bytes, entries; /* of files; of everything in the archive */
     struct arena arena;

@@ -74,8 +74,9 @@ int manifest_read(struct arena *arena, struct str text, struct str media_type, s
     if (r < 0)
         return err_wrap(err, r, "manifest");
     if (kind == KIND_OLD)
-        return err_set(err, ERR_NOT_SUPPORTED, "the image has a manifest of schema version 1, which is not supported: "
-                                               "push it again with a current tool");
+        return err_set(err, ERR_NOT_SUPPORTED,
+                       "the image has a manifest of schema version 1, which is not supported: "
+                       "push it again with a current tool");
     *ret_root = root;
     *ret_index = kind == KIND_INDEX;
     return 0;
@@ -180,7 +181,8 @@ int manifest_choose(const struct json *root, struct str architecture, struct str
         best = &list->items[0];
     if (!best) {
         name_platforms(list, have, sizeof have);
-        return err_set(err, ERR_NOT_FOUND, "no match for platform in manifest: linux/" STR_FMT " is wanted, there is: %s",
+        return err_set(err, ERR_NOT_FOUND,
+                       "no match for platform in manifest: linux/" STR_FMT " is wanted, there is: %s",
                        STR_ARG(architecture), have);
     }
     return manifest_descriptor(best, ret_descriptor, err);

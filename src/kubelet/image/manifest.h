@@ -20,8 +20,8 @@ struct manifest {
 
 struct json;
 
-/* Parses; *ret_index: a list of manifests for several platforms, not a manifest. media_type: what the registry said, unset if
- * unknown. ERR_NOT_SUPPORTED for what is neither (schema 1, an artifact). */
+/* Parses; *ret_index: a list of manifests for several platforms, not a manifest. media_type: what the registry said,
+ * unset if unknown. ERR_NOT_SUPPORTED for what is neither (schema 1, an artifact). */
 int manifest_read(struct arena *arena, struct str text, struct str media_type, struct json **ret_root, bool *ret_index,
                   struct err *err);
 int manifest_image(struct arena *arena, const struct json *root, struct manifest *ret_manifest, struct err *err);

@@ -7,10 +7,14 @@ void platform_of_machine(struct str *ret_architecture, struct str *ret_variant)
     static const struct {
         struct str machine, architecture, variant;
     } names[] = {
-        { STR_INIT("x86_64"), STR_INIT("amd64"), STR_INIT("") },   { STR_INIT("aarch64"), STR_INIT("arm64"), STR_INIT("v8") },
-        { STR_INIT("armv7l"), STR_INIT("arm"), STR_INIT("v7") },   { STR_INIT("armv6l"), STR_INIT("arm"), STR_INIT("v6") },
-        { STR_INIT("i686"), STR_INIT("386"), STR_INIT("") },       { STR_INIT("ppc64le"), STR_INIT("ppc64le"), STR_INIT("") },
-        { STR_INIT("s390x"), STR_INIT("s390x"), STR_INIT("") },    { STR_INIT("riscv64"), STR_INIT("riscv64"), STR_INIT("") },
+        { STR_INIT("x86_64"), STR_INIT("amd64"), STR_INIT("") },
+        { STR_INIT("aarch64"), STR_INIT("arm64"), STR_INIT("v8") },
+        { STR_INIT("armv7l"), STR_INIT("arm"), STR_INIT("v7") },
+        { STR_INIT("armv6l"), STR_INIT("arm"), STR_INIT("v6") },
+        { STR_INIT("i686"), STR_INIT("386"), STR_INIT("") },
+        { STR_INIT("ppc64le"), STR_INIT("ppc64le"), STR_INIT("") },
+        { STR_INIT("s390x"), STR_INIT("s390x"), STR_INIT("") },
+        { STR_INIT("riscv64"), STR_INIT("riscv64"), STR_INIT("") },
         { STR_INIT("loongarch64"), STR_INIT("loong64"), STR_INIT("") },
     };
     struct utsname system = { 0 };

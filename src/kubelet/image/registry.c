@@ -117,8 +117,11 @@ static int probe(struct registry *registry, struct str authority, struct str bas
 
     if (r < 0 || !arena)
         return r < 0 ? r : err_set(err, ERR_NO_MEMORY, "registry");
-    const struct registry_call call = { .client = client, .url = arena_printf(arena, STR_FMT "/v2/", STR_ARG(base)),
-                                        .cancel = registry->cancel, .head = ignore_head, .body = ignore_body,
+    const struct registry_call call = { .client = client,
+                                        .url = arena_printf(arena, STR_FMT "/v2/", STR_ARG(base)),
+                                        .cancel = registry->cancel,
+                                        .head = ignore_head,
+                                        .body = ignore_body,
                                         .ctx = &status };
     if (!call.url.data)
         return err_set(err, ERR_NO_MEMORY, "registry");
@@ -238,8 +241,9 @@ static bool worth_retrying(int code)
 static int collect(struct repository *repository, struct str url, struct str accept, struct collection *collection,
                    struct err *err)
 {
-    const struct fetch fetch = { .url = url, .accept = accept, .begin = collect_head, .bytes = collect_bytes,
-                                 .ctx = collection };
+    const struct fetch fetch = {
+        .url = url, .accept = accept, .begin = collect_head, .bytes = collect_bytes, .ctx = collection
+    };
     nsec_t delay = repository->registry->options->retry_delay;
 
     for (int attempt = 1;; attempt++, delay *= 2) {

@@ -1,8 +1,8 @@
 /* registry.h - the OCI distribution protocol, the pulling half.
  *
- * One struct registry for all registries of a store; any thread. One struct repository for one pull from one of them with
- * one credential; any thread, freed by its owner. What is slow blocks the caller, and ends with ERR_CANCELLED soon after
- * the store begins to close. */
+ * One struct registry for all registries of a store; any thread. One struct repository for one pull from one of them
+ * with one credential; any thread, freed by its owner. What is slow blocks the caller, and ends with ERR_CANCELLED soon
+ * after the store begins to close. */
 #pragma once
 
 #include "kubelet/image/credentials.h"

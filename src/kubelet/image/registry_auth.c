@@ -1,7 +1,7 @@
 /* registry_auth.c - Basic, or a token from the service that the registry names.
  *
- * Several layers may be refused at once when a token has run out: only the first asks for another one, the others find that
- * the authorization has changed since they used it. */
+ * Several layers may be refused at once when a token has run out: only the first asks for another one, the others find
+ * that the authorization has changed since they used it. */
 #include <stdio.h>
 
 #include "base/buf.h"
@@ -38,8 +38,8 @@ static int on_body(void *ctx, struct str bytes, struct err *err)
 static struct str basic_header(const struct repository *repository, struct arena *arena)
 {
     AUTO_DEINIT(buf, encoded) = BUF_INIT;
-    struct str pair = arena_printf(arena, STR_FMT ":" STR_FMT, STR_ARG(repository->username),
-                                   STR_ARG(repository->password));
+    struct str pair =
+        arena_printf(arena, STR_FMT ":" STR_FMT, STR_ARG(repository->username), STR_ARG(repository->password));
 
     if (!pair.data)
         return STR_NULL;
@@ -47,8 +47,7 @@ static struct str basic_header(const struct repository *repository, struct arena
     return buf_ok(&encoded) ? arena_printf(arena, "Basic " STR_FMT, STR_ARG(buf_str(&encoded))) : STR_NULL;
 }
 
-static struct str token_url(const struct repository *repository, const struct challenge *challenge,
-                            struct arena *arena)
+static struct str token_url(const struct repository *repository, const struct challenge *challenge, struct arena *arena)
 {
     AUTO_DEINIT(buf, url) = BUF_INIT;
 
@@ -104,8 +103,9 @@ static int ask_for_token(struct repository *repository, const struct url *url, s
                          struct token_answer *answer, struct err *err)
 {
     struct registry *registry = repository->registry;
-    struct registry_call call = { .url = url->text, .cancel = registry->cancel, .head = on_head, .body = on_body,
-                                  .ctx = answer };
+    struct registry_call call = {
+        .url = url->text, .cancel = registry->cancel, .head = on_head, .body = on_body, .ctx = answer
+    };
     struct http_header header = { STR("Authorization"), STR_NULL };
     int r;
 

@@ -184,7 +184,8 @@ static int run(struct repository *repository, struct transfer *transfer, struct 
 
 int repository_download(struct repository *repository, const struct blob_download *download, struct err *err)
 {
-    struct transfer transfer = { .download = download, .registry = repository->registry,
+    struct transfer transfer = { .download = download,
+                                 .registry = repository->registry,
                                  .size = download->descriptor->size };
     AUTO(arena) arena = arena_new(0);
     AUTO_CLOSE int fd = open(download->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);

@@ -66,8 +66,8 @@ static void on_done(void *ctx, int code, const struct err *err)
 enum news { NEWS_HEAD, NEWS_BYTES, NEWS_END };
 
 /* Waits for something to do; bytes that came are swapped into *taken. */
-static int wait_for_news(struct exchange *exchange, const struct registry_call *call, bool head_seen,
-                         struct buf *taken, bool *ret_resume, enum news *ret_news, struct err *err)
+static int wait_for_news(struct exchange *exchange, const struct registry_call *call, bool head_seen, struct buf *taken,
+                         bool *ret_resume, enum news *ret_news, struct err *err)
 {
     LOCKED(&exchange->lock);
 

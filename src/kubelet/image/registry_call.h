@@ -16,6 +16,6 @@ struct registry_call {
     void *ctx;
 };
 
-/* Blocks until the answer has ended. ERR_UNAVAILABLE when the connection failed or broke, ERR_CANCELLED, or what head or
- * body returned. */
+/* Blocks until the answer has ended. ERR_UNAVAILABLE when the connection failed or broke, ERR_CANCELLED, or what head
+ * or body returned. */
 int registry_call_run(const struct registry_call *call, struct err *err);

@@ -111,8 +111,12 @@ static int run_once(struct state *state, bool at_home, unsigned *ret_generation,
 {
     struct http_header headers[3];
     size_t count = 0;
-    struct registry_call call = { .url = state->url.text, .headers = headers, .cancel = state->repository->registry->cancel,
-                                  .head = on_head, .body = on_body, .ctx = state };
+    struct registry_call call = { .url = state->url.text,
+                                  .headers = headers,
+                                  .cancel = state->repository->registry->cancel,
+                                  .head = on_head,
+                                  .body = on_body,
+                                  .ctx = state };
     struct str authorization = current_authorization(state, ret_generation);
     int r = registry_check_url(state->repository->registry, &state->url, err);
 
@@ -164,8 +168,7 @@ static int fetch_with_state(struct state *state, struct err *err)
     }
 }
 
-int registry_fetch(struct repository *repository, const struct fetch *fetch, unsigned *ret_retry_after,
-                   struct err *err)
+int registry_fetch(struct repository *repository, const struct fetch *fetch, unsigned *ret_retry_after, struct err *err)
 {
     AUTO(arena) arena = arena_new(4u << 20);
     struct state state = { .repository = repository, .fetch = fetch, .arena = arena, .error_body = BUF_INIT };

@@ -10,16 +10,16 @@
 struct registry {
     const struct image_store_options *options;
     const atomic_bool *cancel;
-    struct mutex lock; /* of the clients */
+    struct mutex lock;         /* of the clients */
     struct http_client *usual; /* the system's authorities */
     struct http_client **own;  /* one per options->hosts[], where it needs one */
 };
 
 struct repository {
     struct registry *registry;
-    struct arena arena; /* what is set when it is opened */
-    struct str base;    /* "https://registry.example:5000" */
-    struct str path;    /* "library/nginx" */
+    struct arena arena;            /* what is set when it is opened */
+    struct str base;               /* "https://registry.example:5000" */
+    struct str path;               /* "library/nginx" */
     struct str username, password; /* unset: none */
     struct mutex lock;
     char *authorization; /* header value, malloc'd; NULL: none yet */

@@ -102,8 +102,7 @@ static int make_folders(struct overlay *overlay, struct err *err)
     if (r < 0 || (r = sub_path(overlay->dir, "upper", overlay->upper, err)) < 0 ||
         (r = sub_path(overlay->dir, "work", overlay->work, err)) < 0 ||
         (r = sub_path(overlay->dir, "rootfs", overlay->target, err)) < 0 ||
-        (r = sub_path(overlay->dir, "empty", overlay->empty, err)) < 0 ||
-        (r = make_folder(overlay->target, err)) < 0)
+        (r = sub_path(overlay->dir, "empty", overlay->empty, err)) < 0 || (r = make_folder(overlay->target, err)) < 0)
         return r;
     if (overlay->read_only) /* overlayfs wants two lower folders when there is no upper one */
         return make_folder(overlay->empty, err);

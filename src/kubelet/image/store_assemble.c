@@ -198,13 +198,15 @@ static int add_to_list(void *ctx, struct store_index *index, struct err *err)
 static int commit(struct assembly *assembly, struct addition *addition, struct err *err)
 {
     const struct recipe *recipe = assembly->recipe;
-    struct image_parts parts = { recipe->config_json,  recipe->manifest, { "" }, recipe->repo_tags,
-                                 recipe->repo_digests, assembly->sizes,  recipe->layer_count };
+    struct image_parts parts = { recipe->config_json, recipe->manifest,     { "" },
+                                 recipe->repo_tags,   recipe->repo_digests, assembly->sizes,
+                                 recipe->layer_count };
     AUTO_CLOSE int lock = -1;
     int r = store_attributes(assembly->store, recipe, &parts.attributes, err);
 
     addition->layer_gone = r == -ERR_NOT_FOUND;
-    if (r < 0 || (r = image_new(&parts, &addition->image, err)) < 0 || (r = store_lock(assembly->store, true, &lock, err)) < 0)
+    if (r < 0 || (r = image_new(&parts, &addition->image, err)) < 0 ||
+        (r = store_lock(assembly->store, true, &lock, err)) < 0)
         return r;
     return image_store_change(assembly->store, add_to_list, addition, err);
 }
@@ -213,7 +215,8 @@ static int commit(struct assembly *assembly, struct addition *addition, struct e
 static int check_config(const struct image_store *store, const struct recipe *recipe, const uint64_t *sizes,
                         struct err *err)
 {
-    const struct image_parts parts = { .config_json = recipe->config_json, .sizes = sizes,
+    const struct image_parts parts = { .config_json = recipe->config_json,
+                                       .sizes = sizes,
                                        .size_count = recipe->layer_count };
     AUTO(image) image = NULL;
     int r = image_new(&parts, &image, err);
@@ -223,7 +226,8 @@ static int check_config(const struct image_store *store, const struct recipe *re
     const struct image_config *config = &image->config;
     if ((config->os.len && !str_is(config->os, "linux")) ||
         (config->architecture.len && !str_eq(config->architecture, store->options.architecture)))
-        return err_set(err, ERR_NOT_SUPPORTED, "the image is for " STR_FMT "/" STR_FMT ", this machine is linux/" STR_FMT,
+        return err_set(err, ERR_NOT_SUPPORTED,
+                       "the image is for " STR_FMT "/" STR_FMT ", this machine is linux/" STR_FMT,
                        STR_ARG(str_first(config->os, 32)), STR_ARG(str_first(config->architecture, 32)),
                        STR_ARG(store->options.architecture));
     return 0;

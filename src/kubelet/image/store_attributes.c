@@ -2,11 +2,11 @@
  *
  * A layer may hold "tmp/file" without an entry for "tmp". Unpacked alone, as layers are here, it gets a "tmp" with
  * attributes of ours, and overlayfs shows those of the topmost layer: the 1777 of a lower layer would be lost. So when
- * an image is put together, each such folder that a lower layer does describe goes into one more layer on top, made of nothing
- * but folders with the attributes they should have. Most images need none.
+ * an image is put together, each such folder that a lower layer does describe goes into one more layer on top, made of
+ * nothing but folders with the attributes they should have. Most images need none.
  *
- * Whether a folder is visible at all is decided as overlayfs does, from the top down: a whiteout, a file or a link in its way
- * hides what is below, an opaque folder on its way too. */
+ * Whether a folder is visible at all is decided as overlayfs does, from the top down: a whiteout, a file or a link in
+ * its way hides what is below, an opaque folder on its way too. */
 #include <archive.h>
 #include <archive_entry.h>
 #include <errno.h>
@@ -236,8 +236,7 @@ static int open_layer(struct image_store *store, struct arena *arena, const stru
     return 0;
 }
 
-int store_attributes(struct image_store *store, const struct recipe *recipe, struct digest *ret_digest,
-                     struct err *err)
+int store_attributes(struct image_store *store, const struct recipe *recipe, struct digest *ret_digest, struct err *err)
 {
     AUTO(arena) arena = arena_new(0);
     struct stack stack = { .arena = arena, .chosen = MAP_INIT };

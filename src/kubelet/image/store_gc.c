@@ -40,9 +40,8 @@ static int collect(struct image_store *store, struct candidates *ret, struct err
     list.items = calloc(MAX(store->index.entries.count, 1), sizeof(*list.items));
     if (!list.items)
         return err_set(err, ERR_NO_MEMORY, "collecting images");
-    for index_each(&store->index, entry)
-        list.items[list.count++] =
-            (struct candidate){ image_keep(entry->image), entry->first_seen, entry->last_used };
+    for (struct index_entry *entry = NULL; (entry = store_index_next(&store->index, entry));)
+        list.items[list.count++] = (struct candidate){ image_keep(entry->image), entry->first_seen, entry->last_used };
     if (list.count)
         qsort(list.items, list.count, sizeof(*list.items), longest_unused_first);
     *ret = list;

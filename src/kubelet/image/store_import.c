@@ -2,8 +2,8 @@
  *
  * Both forms may stand in one file (docker save writes both): index.json makes it an OCI layout, else manifest.json
  * makes it a docker archive. As the descriptions may come after the layers, the archive is first taken apart into the
- * session's folder, and stays there to the end: a layer may have to be read again, for another image or because somebody
- * removed it meanwhile. */
+ * session's folder, and stays there to the end: a layer may have to be read again, for another image or because
+ * somebody removed it meanwhile. */
 #include <errno.h>
 #include <limits.h>
 #include <stdio.h>
@@ -158,8 +158,8 @@ static int import_docker(struct importer *importer, struct err *err)
     struct str text;
     int r;
 
-    if ((r = image_archive_load(&importer->archive, STR("manifest.json"), MANIFEST_MAX, &importer->arena, &text,
-                                err)) < 0 ||
+    if ((r = image_archive_load(&importer->archive, STR("manifest.json"), MANIFEST_MAX, &importer->arena, &text, err)) <
+            0 ||
         (r = json_parse(&importer->arena, text, NULL, &root, err)) < 0 ||
         (r = check_count(importer, json_is(root, JSON_ARRAY) ? root->count : 0, err)) < 0)
         return err_wrap(err, r, "manifest.json");
@@ -245,7 +245,8 @@ static int import_oci(struct importer *importer, struct err *err)
     size_t count = 0;
     int r;
 
-    if ((r = image_archive_load(&importer->archive, STR("index.json"), MANIFEST_MAX, &importer->arena, &text, err)) < 0 ||
+    if ((r = image_archive_load(&importer->archive, STR("index.json"), MANIFEST_MAX, &importer->arena, &text, err)) <
+            0 ||
         (r = json_parse(&importer->arena, text, NULL, &root, err)) < 0)
         return err_wrap(err, r, "index.json");
     list = json_member(root, "manifests");

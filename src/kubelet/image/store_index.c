@@ -19,7 +19,7 @@
 
 void store_index_deinit(struct store_index *index)
 {
-    for index_each(index, entry)
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));)
         image_drop(entry->image);
     vec_deinit(&index->entries);
 }
@@ -30,7 +30,7 @@ int store_index_copy(const struct store_index *index, struct store_index *ret_co
 
     if (vec_room(&copy.entries, index->entries.count) < 0)
         return err_set(err, ERR_NO_MEMORY, "list of images");
-    for index_each(index, entry) {
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));) {
         copy.entries.items[copy.entries.count] = *entry;
         image_keep(copy.entries.items[copy.entries.count++].image);
     }
@@ -41,7 +41,7 @@ int store_index_copy(const struct store_index *index, struct store_index *ret_co
 
 struct index_entry *store_index_by_id(const struct store_index *index, struct str id)
 {
-    for index_each(index, entry)
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));)
         if (str_eq(digest_str(&entry->image->id), id))
             return entry;
     return NULL;
@@ -61,18 +61,17 @@ static struct index_entry *by_name(const struct store_index *index, struct arena
 {
     struct str name = ref->digest.data ? image_ref_digested(arena, ref, ref->digest) : image_ref_tagged(arena, ref);
 
-    for index_each(index, entry)
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));)
         if (image_has(ref->digest.data ? &entry->image->repo_digests : &entry->image->repo_tags, name))
             return entry;
     return NULL;
 }
 
-static int by_short_id(const struct store_index *index, struct str ref, struct index_entry **ret_entry,
-                       struct err *err)
+static int by_short_id(const struct store_index *index, struct str ref, struct index_entry **ret_entry, struct err *err)
 {
     struct index_entry *found = NULL;
 
-    for index_each(index, entry) {
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));) {
         if (!str_has_prefix(digest_hex(&entry->image->id), ref))
             continue;
         if (found)
@@ -120,8 +119,8 @@ static int remake(const struct image *image, struct image_strings tags, struct i
 
     for (size_t i = 0; i < image->layer_count; i++)
         sizes[i] = image->layers[i].size;
-    const struct image_parts parts = { image->config_json, *manifest, image->attributes,
-                                       tags,               digests,   sizes, image->layer_count };
+    const struct image_parts parts = { image->config_json, *manifest, image->attributes, tags, digests, sizes,
+                                       image->layer_count };
     return image_new(&parts, ret_image, err);
 }
 
@@ -156,8 +155,7 @@ static int rename_image(struct index_entry *entry, const struct image *plus, con
     struct image *image;
     int r = arena ? 0 : err_set(err, ERR_NO_MEMORY, "image");
 
-    if (r < 0 ||
-        (r = join(arena, &old->repo_tags, plus ? &plus->repo_tags : &no_strings, minus, &tags, err)) < 0 ||
+    if (r < 0 || (r = join(arena, &old->repo_tags, plus ? &plus->repo_tags : &no_strings, minus, &tags, err)) < 0 ||
         (r = join(arena, &old->repo_digests, plus ? &plus->repo_digests : &no_strings, minus, &digests, err)) < 0 ||
         (r = remake(old, tags, digests, manifest, &image, err)) < 0)
         return r;
@@ -189,7 +187,7 @@ int store_index_put(struct store_index *index, struct image *image, nsec_t now, 
         r = rename_image(mine, image, &no_strings, err);
         mine->last_used = MAX(mine->last_used, now);
     }
-    for index_each(index, entry)
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));)
         if (r == 0 && entry != mine && shares(&entry->image->repo_tags, &image->repo_tags))
             r = rename_image(entry, NULL, &image->repo_tags, err);
     return r;
@@ -256,8 +254,7 @@ static int read_image(const char *dir, struct arena *arena, const struct json *r
     return 0;
 }
 
-static int read_index(const char *dir, struct arena *arena, struct str text, struct store_index *index,
-                      struct err *err)
+static int read_index(const char *dir, struct arena *arena, struct str text, struct store_index *index, struct err *err)
 {
     struct json *root;
     int r = json_parse(arena, text, NULL, &root, err);
@@ -345,7 +342,7 @@ int store_index_save(const char *dir, const struct store_index *index, struct er
     jw_field_int(&w, "version", 1);
     jw_key(&w, STR("images"));
     jw_begin_array(&w);
-    for index_each(index, entry)
+    for (struct index_entry *entry = NULL; (entry = store_index_next(index, entry));)
         write_entry(&w, entry);
     jw_end_array(&w);
     jw_end_object(&w);

@@ -8,7 +8,7 @@
 #include "kubelet/image/image.h"
 
 struct index_entry {
-    struct image *image; /* one reference */
+    struct image *image;          /* one reference */
     nsec_t first_seen, last_used; /* wall time */
 };
 
@@ -16,8 +16,13 @@ struct store_index {
     VEC(struct index_entry) entries;
 };
 
-#define index_each(index, it)                                                                                          \
-    (struct index_entry *it = (index)->entries.items; it && it < (index)->entries.items + (index)->entries.count; it++)
+/* The first after NULL; NULL after the last. Do not add or remove meanwhile. */
+static inline struct index_entry *store_index_next(const struct store_index *index, struct index_entry *entry)
+{
+    struct index_entry *next = entry ? entry + 1 : index->entries.items;
+
+    return next && next < index->entries.items + index->entries.count ? next : NULL;
+}
 
 void store_index_deinit(struct store_index *index);
 /* A list of its own, with references of its own. */

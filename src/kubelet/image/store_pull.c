@@ -1,8 +1,8 @@
 /* store_pull.c - from a name to an image: manifest, configuration, missing layers.
  *
  * Where to ask is a list: the registry's mirror, if there is one, and then the registry with each credential that fits
- * (with none if none fits), as the kubelet does. The next place is tried when this one refuses, does not know the image or
- * is not reached; layers that have arrived by then are not fetched again. */
+ * (with none if none fits), as the kubelet does. The next place is tried when this one refuses, does not know the image
+ * or is not reached; layers that have arrived by then are not fetched again. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -118,7 +118,8 @@ static int fetch_config(struct puller *puller, struct str *ret_config, struct er
     const struct manifest *manifest = &puller->manifest;
     struct digest *ids;
     size_t count;
-    int r = repository_load_blob(puller->repository, &manifest->config, IMAGE_CONFIG_MAX, puller->arena, ret_config, err);
+    int r =
+        repository_load_blob(puller->repository, &manifest->config, IMAGE_CONFIG_MAX, puller->arena, ret_config, err);
 
     if (r < 0 || (r = image_diff_ids(puller->arena, *ret_config, &ids, &count, err)) < 0)
         return r;

@@ -1,9 +1,11 @@
-/* fake_registry.h - a registry that can be told how to misbehave, on net/http_server.h. Include it after images.h. */
+/* fake_registry.h - a registry that can be told how to misbehave, on net/http_server.h. Include it after
+ * cmocka.h. */
 #pragma once
 
 #include "base/sync.h"
 #include "codec/base64.h"
 #include "net/http_server.h"
+#include "tests/unit/image/images.h"
 
 enum fake_auth { FAKE_OPEN, FAKE_BASIC, FAKE_BEARER };
 
@@ -17,20 +19,20 @@ struct fake_registry {
     size_t break_after;          /* a blob's connection breaks after so many bytes; 0: never */
     int breaks;                  /* how often */
     bool ignore_range, wrong_range, corrupt;
-    int fail_with, fails;        /* status for the next so many requests */
-    bool tokens_expire;          /* every token is good for one request */
-    bool stall;                  /* blobs begin and never end */
+    int fail_with, fails; /* status for the next so many requests */
+    bool tokens_expire;   /* every token is good for one request */
+    bool stall;           /* blobs begin and never end */
     /* what it has */
-    struct str manifests[8];     /* name (tag or digest), text, name, text, ... */
+    struct str manifests[8]; /* name (tag or digest), text, name, text, ... */
     struct str blobs[16];
     size_t manifest_count, blob_count;
     /* what it saw */
     struct mutex lock;
-    struct cond stalling;        /* signalled with each of: */
+    struct cond stalling; /* signalled with each of: */
     struct http_exchange *stalled[8];
     size_t stalled_count;
     int manifest_requests, blob_requests, ranges, tokens, leaked; /* leaked: Authorization on the CDN */
-    unsigned token; /* the one of now */
+    unsigned token;                                               /* the one of now */
 };
 
 static inline bool fake_basic_ok(const struct fake_registry *fake, struct str header)
@@ -98,7 +100,8 @@ static inline void fake_send_blob(struct fake_registry *fake, struct http_exchan
     fake->ranges += range.data != NULL;
     if (partial) {
         assert_true(str_to_u64(str_chop(str_skip(range, 6), 1), &start));
-        snprintf(header, sizeof header, "bytes %zu-%zu/%zu", (size_t)start + fake->wrong_range, bytes.len - 1, bytes.len);
+        snprintf(header, sizeof header, "bytes %zu-%zu/%zu", (size_t)start + fake->wrong_range, bytes.len - 1,
+                 bytes.len);
         http_reply_header(exchange, "content-range", str_from(header));
         bytes = str_skip(bytes, start);
     }
@@ -154,7 +157,8 @@ static inline void fake_manifest(struct fake_registry *fake, struct http_exchang
     fake->manifest_requests++;
     for (size_t i = 0; i < fake->manifest_count; i += 2)
         if (str_eq(fake->manifests[i], name)) {
-            http_reply(exchange, 200, "application/vnd.oci.image.manifest.v1+json; charset=utf-8", fake->manifests[i + 1]);
+            http_reply(exchange, 200, "application/vnd.oci.image.manifest.v1+json; charset=utf-8",
+                       fake->manifests[i + 1]);
             return;
         }
     http_reply(exchange, 404, "application/json",
@@ -188,7 +192,9 @@ static inline void fake_handle(void *ctx, struct http_exchange *exchange)
 
 static inline void fake_start(struct fake_registry *fake)
 {
-    const struct http_server_options options = { .address = "127.0.0.1", .loops = 1, .handler = { fake, NULL, fake_handle } };
+    const struct http_server_options options = { .address = "127.0.0.1",
+                                                 .loops = 1,
+                                                 .handler = { fake, NULL, fake_handle } };
     struct err err = { 0 };
 
     mutex_init(&fake->lock);

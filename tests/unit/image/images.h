@@ -91,10 +91,11 @@ static inline void write_manifest(const struct test_image *image, struct buf *ma
 {
     struct digest config = digest_for(buf_str(&image->config));
 
-    buf_printf(manifest,
-               "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":{\"mediaType\":"
-               "\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[",
-               config.text, image->config.len);
+    buf_printf(
+        manifest,
+        "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":{\"mediaType\":"
+        "\"application/vnd.oci.image.config.v1+json\",\"digest\":\"%s\",\"size\":%zu},\"layers\":[",
+        config.text, image->config.len);
     for (size_t i = 0; i < image->count; i++) {
         struct digest layer = digest_for(buf_str(&image->layers[i]));
         buf_printf(manifest,
@@ -113,8 +114,9 @@ static inline struct buf oci_archive(const struct test_image *image, const char 
 
     write_manifest(image, &manifest);
     struct digest digest = digest_for(buf_str(&manifest));
-    buf_printf(&index, "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
-                       "\"digest\":\"%s\",\"size\":%zu,\"annotations\":%s}]}",
+    buf_printf(&index,
+               "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
+               "\"digest\":\"%s\",\"size\":%zu,\"annotations\":%s}]}",
                digest.text, manifest.len, annotations);
     tar_begin(&tar, TAR_PLAIN);
     put_bytes(&tar, "oci-layout", STR("{\"imageLayoutVersion\":\"1.0.0\"}"));
@@ -146,8 +148,9 @@ static inline int test_disk(void *ctx, uint64_t *ret_capacity, uint64_t *ret_ava
 
 static inline void test_store_open(struct test_store *test)
 {
-    const struct image_store_options options = { .dir = test->images, .clock = &test->clock.clock, .no_sync = true,
-                                                 .disk_stat = test_disk, .disk_stat_ctx = test };
+    const struct image_store_options options = {
+        .dir = test->images, .clock = &test->clock.clock, .no_sync = true, .disk_stat = test_disk, .disk_stat_ctx = test
+    };
     struct err err = { 0 };
 
     if (image_store_open(&options, &test->store, &err) < 0)

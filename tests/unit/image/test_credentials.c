@@ -66,8 +66,9 @@ static void test_match(void **state)
         size_t count, bad;
         struct str want = str_from(matches[i].users), user;
 
-        assert_int_equal(credentials_match(arena, secrets, ARRAY_LEN(secrets), str_from(matches[i].name), &list,
-                                           &count, &bad, NULL), 0);
+        assert_int_equal(
+            credentials_match(arena, secrets, ARRAY_LEN(secrets), str_from(matches[i].name), &list, &count, &bad, NULL),
+            0);
         assert_int_equal(bad, 2);
         if (want.len == 0)
             want = STR_NULL;
@@ -96,8 +97,8 @@ static const struct {
     bool good, bearer, basic;
     const char *realm, *service, *scope;
 } challenges[] = {
-    { "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:a/b:pull\"", true,
-      true, false, "https://auth.docker.io/token", "registry.docker.io", "repository:a/b:pull" },
+    { "Bearer realm=\"https://auth.docker.io/token\",service=\"registry.docker.io\",scope=\"repository:a/b:pull\"",
+      true, true, false, "https://auth.docker.io/token", "registry.docker.io", "repository:a/b:pull" },
     { "Basic realm=\"Registry Realm\"", true, false, true, NULL, NULL, NULL },
     { "bearer REALM=\"a\\\"b\"", true, true, false, "a\"b", NULL, NULL },
     { "Basic realm=\"x\", Bearer realm=\"y\", scope=z", true, true, true, "y", NULL, "z" },

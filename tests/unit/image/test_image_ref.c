@@ -13,7 +13,8 @@ static const struct {
     const char *text, *want, *domain, *path, *tag, *digest, *host;
 } good[] = {
     { "nginx", "docker.io/library/nginx:latest", "docker.io", "library/nginx", "latest", NULL, "registry-1.docker.io" },
-    { "nginx:1.27", "docker.io/library/nginx:1.27", "docker.io", "library/nginx", "1.27", NULL, "registry-1.docker.io" },
+    { "nginx:1.27", "docker.io/library/nginx:1.27", "docker.io", "library/nginx", "1.27", NULL,
+      "registry-1.docker.io" },
     { "nginx@" D, "docker.io/library/nginx@" D, "docker.io", "library/nginx", NULL, D, "registry-1.docker.io" },
     { "nginx:1@" D, "docker.io/library/nginx:1@" D, "docker.io", "library/nginx", "1", D, "registry-1.docker.io" },
     { "bitnami/redis", "docker.io/bitnami/redis:latest", "docker.io", "bitnami/redis", "latest", NULL, NULL },
@@ -30,11 +31,43 @@ static const struct {
 };
 
 static const char *const bad[] = {
-    "", " ", "Nginx", "nginx:", "nginx:-x", "nginx@", "nginx@sha256:abc", "nginx@" D "0", "/nginx", "nginx/", "a//b",
-    "a..b", "a___b", "a-", "-a", ".a", "a:b:c", "host.io/A", "host.io:99999/a", "host.io:0/a", "host.io:x/a",
-    "-host.io/a", "ho_st.io/a", "[::z]/a", "a b", "a\nb", "https://a.b/c", "host.io/", "../a", "a/../b", "a/./b",
-    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", "a@b@c", "nginx@md5:", "nginx@" D "@" D,
-    "a/b:c/d", "caf\xc3\xa9",
+    "",
+    " ",
+    "Nginx",
+    "nginx:",
+    "nginx:-x",
+    "nginx@",
+    "nginx@sha256:abc",
+    "nginx@" D "0",
+    "/nginx",
+    "nginx/",
+    "a//b",
+    "a..b",
+    "a___b",
+    "a-",
+    "-a",
+    ".a",
+    "a:b:c",
+    "host.io/A",
+    "host.io:99999/a",
+    "host.io:0/a",
+    "host.io:x/a",
+    "-host.io/a",
+    "ho_st.io/a",
+    "[::z]/a",
+    "a b",
+    "a\nb",
+    "https://a.b/c",
+    "host.io/",
+    "../a",
+    "a/../b",
+    "a/./b",
+    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
+    "a@b@c",
+    "nginx@md5:",
+    "nginx@" D "@" D,
+    "a/b:c/d",
+    "caf\xc3\xa9",
 };
 
 static void assert_str(struct str got, const char *want)
@@ -108,7 +141,8 @@ static void test_too_long(void **state)
     assert_int_equal(image_ref_parse(arena, str_of(text, 2 + 129), &ref, NULL), -ERR_INVALID);
     memset(text, 'a', 2);
     assert_int_equal(image_ref_parse(arena, str_of(text, 255 - strlen("docker.io/library/")), &ref, NULL), 0);
-    assert_int_equal(image_ref_parse(arena, str_of(text, 256 - strlen("docker.io/library/")), &ref, NULL), -ERR_INVALID);
+    assert_int_equal(image_ref_parse(arena, str_of(text, 256 - strlen("docker.io/library/")), &ref, NULL),
+                     -ERR_INVALID);
 }
 
 int main(void)

@@ -46,9 +46,9 @@ static size_t entries_in(const char *format, const struct test_store *test)
 
 /* -- importing -- */
 
-#define RUN                                                                                                            \
-    "{\"Entrypoint\":[\"/bin/app\"],\"Cmd\":[\"-v\",\"\"],\"Env\":[\"A=1\",\"B=2\"],\"WorkingDir\":\"/srv\","          \
-    "\"User\":\"7:8\",\"StopSignal\":\"SIGQUIT\",\"ExposedPorts\":{\"80/tcp\":{}},\"Volumes\":{\"/data\":{}},"         \
+#define RUN                                                                                                    \
+    "{\"Entrypoint\":[\"/bin/app\"],\"Cmd\":[\"-v\",\"\"],\"Env\":[\"A=1\",\"B=2\"],\"WorkingDir\":\"/srv\","  \
+    "\"User\":\"7:8\",\"StopSignal\":\"SIGQUIT\",\"ExposedPorts\":{\"80/tcp\":{}},\"Volumes\":{\"/data\":{}}," \
     "\"Labels\":{\"k\":\"v\"}}"
 
 static void check_config(const struct image *image)
@@ -117,7 +117,8 @@ static const struct {
 } oci_names[] = {
     { "{\"org.opencontainers.image.ref.name\":\"app:1\"}", NULL, "app:1" },
     { "{\"org.opencontainers.image.ref.name\":\"latest\"}", NULL, NULL },
-    { "{\"org.opencontainers.image.ref.name\":\"1\",\"io.containerd.image.name\":\"reg.io/app:1\"}", NULL, "reg.io/app:1" },
+    { "{\"org.opencontainers.image.ref.name\":\"1\",\"io.containerd.image.name\":\"reg.io/app:1\"}", NULL,
+      "reg.io/app:1" },
     { "{}", NULL, NULL },
     { "{\"org.opencontainers.image.ref.name\":\"app:1\"}", "other:3", "other:3" },
 };
@@ -196,7 +197,8 @@ static struct buf make_missing_layer(struct test_image *image)
     tar_begin(&tar, TAR_PLAIN);
     put_bytes(&tar, "config.json", buf_str(&image->config));
     tar_link(&tar, "loop", "loop");
-    put_bytes(&tar, "manifest.json", STR("[{\"Config\":\"config.json\",\"Layers\":[\"loop\",\"nowhere\",\"/etc/passwd\"]}]"));
+    put_bytes(&tar, "manifest.json",
+              STR("[{\"Config\":\"config.json\",\"Layers\":[\"loop\",\"nowhere\",\"/etc/passwd\"]}]"));
     return tar_end(&tar);
 }
 
@@ -580,7 +582,8 @@ static void import_many(void *arg)
 
     for (int i = 0; i < 10 && importer->result == 0; i++) {
         struct image_list list = { 0 };
-        importer->result = test_store_import(importer->test, buf_str(&importer->archive), STR_NULL, &list, &importer->err);
+        importer->result =
+            test_store_import(importer->test, buf_str(&importer->archive), STR_NULL, &list, &importer->err);
         image_list_deinit(&list);
         if (i % 2)
             image_store_remove(importer->test->store, STR("app:1"), NULL);

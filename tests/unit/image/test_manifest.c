@@ -58,8 +58,9 @@ static void test_kinds(void **state)
         struct json *root;
         bool index = false;
 
-        assert_int_equal(manifest_read(arena, str_from(kinds[i].text), str_from(kinds[i].media_type), &root, &index, NULL),
-                         kinds[i].code);
+        assert_int_equal(
+            manifest_read(arena, str_from(kinds[i].text), str_from(kinds[i].media_type), &root, &index, NULL),
+            kinds[i].code);
         assert_int_equal(index, kinds[i].index);
     }
 }
@@ -75,10 +76,13 @@ static const struct {
     { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.oci.image.layer.v1.tar+zstd", B) "]}", 0, 1 },
     { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.docker.image.rootfs.diff.tar.gzip", B) "]}", 0, 1 },
     { "{" CONFIG ",\"layers\":[]}", 0, 0 },
-    { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", B) "]}", -ERR_NOT_SUPPORTED, 0 },
-    { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.cncf.helm.chart.content.v1.tar+gzip", B) "]}", -ERR_NOT_SUPPORTED, 0 },
+    { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.oci.image.layer.v1.tar+gzip+encrypted", B) "]}",
+      -ERR_NOT_SUPPORTED, 0 },
+    { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.cncf.helm.chart.content.v1.tar+gzip", B) "]}",
+      -ERR_NOT_SUPPORTED, 0 },
     { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.oci.image.layer.v1.tar", "sha256:b") "]}", -ERR_INVALID, 0 },
-    { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.oci.image.layer.v1.tar", "sha512:b") "]}", -ERR_NOT_SUPPORTED, 0 },
+    { "{" CONFIG ",\"layers\":[" LAYER("application/vnd.oci.image.layer.v1.tar", "sha512:b") "]}", -ERR_NOT_SUPPORTED,
+      0 },
     { "{" CONFIG ",\"layers\":[{}]}", -ERR_INVALID, 0 },
     { "{\"config\":{\"digest\":\"" A "\",\"size\":-1}}", -ERR_INVALID, 0 },
     { "{\"config\":{\"digest\":\"" A "\",\"size\":99999999}}", -ERR_TOO_LARGE, 0 },
@@ -101,8 +105,8 @@ static void test_images(void **state)
     }
 }
 
-#define ENTRY(digest, os, architecture, variant)                                                                       \
-    "{\"digest\":\"" digest "\",\"size\":1,\"platform\":{\"os\":\"" os "\",\"architecture\":\"" architecture           \
+#define ENTRY(digest, os, architecture, variant)                                                             \
+    "{\"digest\":\"" digest "\",\"size\":1,\"platform\":{\"os\":\"" os "\",\"architecture\":\"" architecture \
     "\",\"variant\":\"" variant "\"}}"
 
 static const struct {
@@ -124,7 +128,8 @@ static void test_choices(void **state)
         struct descriptor chosen;
         struct json *root;
 
-        assert_int_equal(json_parse(arena, arena_printf(arena, "{\"manifests\":[%s]}", choices[i].list), NULL, &root, NULL), 0);
+        assert_int_equal(
+            json_parse(arena, arena_printf(arena, "{\"manifests\":[%s]}", choices[i].list), NULL, &root, NULL), 0);
         int r = manifest_choose(root, str_from(choices[i].architecture), str_from(choices[i].variant), &chosen, NULL);
         assert_int_equal(r, choices[i].want ? 0 : -ERR_NOT_FOUND);
         if (r == 0)

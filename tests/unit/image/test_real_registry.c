@@ -1,5 +1,5 @@
-/* Pulling from Debian's docker-registry, filled by skopeo: plain, with a password, and over TLS with an authority of its
- * own. Skipped where one of the programs is not installed. */
+/* Pulling from Debian's docker-registry, filled by skopeo: plain, with a password, and over TLS with an authority of
+ * its own. Skipped where one of the programs is not installed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -123,9 +123,17 @@ static struct digest push(struct fixture *fixture, const char *format, const cha
     struct buf bytes = docker_archive(&image, "[\"app:1\"]", TAR_PLAIN);
     write_file(fixture, "archive.tar", buf_str(&bytes));
     const char *const argv[] = {
-        "skopeo", "copy", "-q", "--format", format, "--dest-tls-verify=false", credentials ? "--dest-creds" : "-q",
-        credentials ? credentials : "-q", arena_printf(fixture->arena, "docker-archive:%s", archive).data,
-        arena_printf(fixture->arena, "docker://127.0.0.1:%d/team/app:1", fixture->port).data, NULL,
+        "skopeo",
+        "copy",
+        "-q",
+        "--format",
+        format,
+        "--dest-tls-verify=false",
+        credentials ? "--dest-creds" : "-q",
+        credentials ? credentials : "-q",
+        arena_printf(fixture->arena, "docker-archive:%s", archive).data,
+        arena_printf(fixture->arena, "docker://127.0.0.1:%d/team/app:1", fixture->port).data,
+        NULL,
     };
     assert_true(runs(argv));
     buf_deinit(&bytes);
@@ -137,8 +145,9 @@ static struct digest push(struct fixture *fixture, const char *format, const cha
 static int pull(struct fixture *fixture, const struct registry_host *hosts, size_t host_count, const char *secret,
                 struct digest *ret_top_layer, struct err *err)
 {
-    const struct image_store_options options = { .dir = path_of(fixture, "images"), .no_sync = true, .retry_delay = 1,
-                                                 .hosts = hosts, .host_count = host_count };
+    const struct image_store_options options = {
+        .dir = path_of(fixture, "images"), .no_sync = true, .retry_delay = 1, .hosts = hosts, .host_count = host_count
+    };
     const struct image_secret secrets[] = { { IMAGE_SECRET_CONFIG_JSON, str_from(secret) } };
     const struct image_pull request = {
         .ref = arena_printf(fixture->arena, "127.0.0.1:%d/team/app:1", fixture->port),
@@ -195,23 +204,26 @@ static void test_password(void **state)
     setup(&fixture);
     const char *const argv[] = { "htpasswd", "-Bbc", path_of(&fixture, "htpasswd"), "anna", "s3cret", NULL };
     assert_true(runs(argv));
-    start(&fixture, arena_printf(fixture.arena, "auth: {htpasswd: {realm: test, path: %s}}\n",
-                                 path_of(&fixture, "htpasswd")).data);
+    start(
+        &fixture,
+        arena_printf(fixture.arena, "auth: {htpasswd: {realm: test, path: %s}}\n", path_of(&fixture, "htpasswd")).data);
     struct digest want = push(&fixture, "oci", "anna:s3cret");
     assert_int_equal(pull(&fixture, NULL, 0, NULL, &top, &err), -ERR_UNAUTHORIZED);
     assert_non_null(strstr(err.message, "UNAUTHORIZED"));
-    assert_pulls(&fixture, NULL,
-                 arena_printf(fixture.arena, "{\"auths\":{\"127.0.0.1:%d\":{\"auth\":\"YW5uYTpzM2NyZXQ=\"}}}",
-                              fixture.port).data,
-                 &want);
+    assert_pulls(
+        &fixture, NULL,
+        arena_printf(fixture.arena, "{\"auths\":{\"127.0.0.1:%d\":{\"auth\":\"YW5uYTpzM2NyZXQ=\"}}}", fixture.port)
+            .data,
+        &want);
     teardown(&fixture);
 }
 
 static void make_certificate(struct fixture *fixture)
 {
     const struct str address = STR("127.0.0.1");
-    const struct tls_subject subject = { .common_name = STR("registry"), .ip_addresses = &address, .ip_address_count = 1,
-                                         .server = true, .days = 1 };
+    const struct tls_subject subject = {
+        .common_name = STR("registry"), .ip_addresses = &address, .ip_address_count = 1, .server = true, .days = 1
+    };
     struct tls_pair pair;
 
     assert_int_equal(tls_make_ca(fixture->arena, STR("test"), 1, &fixture->ca, NULL), 0);
@@ -229,7 +241,8 @@ static void test_tls(void **state)
     setup(&fixture);
     make_certificate(&fixture);
     start(&fixture, arena_printf(fixture.arena, "  tls: {certificate: %s, key: %s}\n", path_of(&fixture, "cert.pem"),
-                                 path_of(&fixture, "key.pem")).data);
+                                 path_of(&fixture, "key.pem"))
+                        .data);
     struct digest want = push(&fixture, "oci", NULL);
     struct registry_host host = { .host = arena_printf(fixture.arena, "127.0.0.1:%d", fixture.port) };
     /* An authority that nobody here knows. */
@@ -255,9 +268,13 @@ static void test_skopeo_archives(void **state)
     for (size_t i = 0; i < ARRAY_LEN(targets); i++) {
         const char *file = path_of(&fixture, targets[i]);
         const char *const argv[] = {
-            "skopeo", "copy", "-q", "--src-tls-verify=false",
+            "skopeo",
+            "copy",
+            "-q",
+            "--src-tls-verify=false",
             arena_printf(fixture.arena, "docker://127.0.0.1:%d/team/app:1", fixture.port).data,
-            arena_printf(fixture.arena, "%s:%s:reg.io/team/app:2", targets[i], file).data, NULL,
+            arena_printf(fixture.arena, "%s:%s:reg.io/team/app:2", targets[i], file).data,
+            NULL,
         };
         struct test_store test;
         struct image_list list;

@@ -7,12 +7,13 @@
 
 #include <limits.h>
 
-#include "tests/unit/image/images.h"
 #include "tests/unit/image/fake_registry.h"
+#include "tests/unit/image/images.h"
 
-#define DOCKER_CONFIG(user, password)                                                                                  \
-    { IMAGE_SECRET_CONFIG_JSON,                                                                                        \
-      STR_INIT("{\"auths\":{\"127.0.0.1:*\":{}, \"*.0.0.1\":{}," user password "}}") }
+#define DOCKER_CONFIG(user, password)                                                                            \
+    {                                                                                                            \
+        IMAGE_SECRET_CONFIG_JSON, STR_INIT("{\"auths\":{\"127.0.0.1:*\":{}, \"*.0.0.1\":{}," user password "}}") \
+    }
 
 struct fixture {
     struct fake_registry fake;
@@ -26,8 +27,9 @@ struct fixture {
 
 static void open_store(struct fixture *fixture, const struct registry_host *hosts, size_t count)
 {
-    const struct image_store_options options = { .dir = fixture->images, .no_sync = true, .retry_delay = 1,
-                                                 .hosts = hosts, .host_count = count };
+    const struct image_store_options options = {
+        .dir = fixture->images, .no_sync = true, .retry_delay = 1, .hosts = hosts, .host_count = count
+    };
     struct err err = { 0 };
 
     if (image_store_open(&options, &fixture->store, &err) < 0)
@@ -238,8 +240,9 @@ static void test_tokens_expire(struct fixture *fixture)
     fixture->fake.tokens_expire = true;
     const struct registry_host host = { .host = str_chop(str_from(fixture->ref), 6), .plain_http = true };
     image_store_close(fixture->store);
-    const struct image_store_options options = { .dir = fixture->images, .no_sync = true, .retry_delay = 1, .parallel = 1,
-                                                 .hosts = &host, .host_count = 1 };
+    const struct image_store_options options = {
+        .dir = fixture->images, .no_sync = true, .retry_delay = 1, .parallel = 1, .hosts = &host, .host_count = 1
+    };
     assert_int_equal(image_store_open(&options, &fixture->store, NULL), 0);
     assert_pulls(fixture, false);
     assert_int_equal(fixture->fake.tokens, 5);
@@ -446,12 +449,31 @@ static void test_longer_layer(struct fixture *fixture)
 }
 
 static void (*const cases[])(struct fixture *) = {
-    test_plain,          test_by_digest_only, test_wrong_manifest,       test_index,         test_no_platform,
-    test_unknown,        test_basic,          test_wrong_password,       test_bearer_anonymous,
-    test_bearer_with_password,                test_tokens_expire,        test_redirect,      test_broken_connections,
-    test_no_ranges,      test_wrong_ranges,   test_always_broken,        test_corrupt,       test_busy_registry,
-    test_mirror,         test_no_registry,    test_pull_at_once,         test_progress,      test_oversized,
-    test_longer_layer,   test_closing,
+    test_plain,
+    test_by_digest_only,
+    test_wrong_manifest,
+    test_index,
+    test_no_platform,
+    test_unknown,
+    test_basic,
+    test_wrong_password,
+    test_bearer_anonymous,
+    test_bearer_with_password,
+    test_tokens_expire,
+    test_redirect,
+    test_broken_connections,
+    test_no_ranges,
+    test_wrong_ranges,
+    test_always_broken,
+    test_corrupt,
+    test_busy_registry,
+    test_mirror,
+    test_no_registry,
+    test_pull_at_once,
+    test_progress,
+    test_oversized,
+    test_longer_layer,
+    test_closing,
 };
 
 static void test_all(void **state)

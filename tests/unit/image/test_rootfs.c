@@ -220,7 +220,8 @@ static void test_mounted_twice(struct fixture *fixture)
     struct str path;
 
     mount_image(fixture, image, false);
-    assert_int_equal(rootfs_mount(fixture->test.store, image, &options, &path, fixture->arena, NULL), -ERR_ALREADY_EXISTS);
+    assert_int_equal(rootfs_mount(fixture->test.store, image, &options, &path, fixture->arena, NULL),
+                     -ERR_ALREADY_EXISTS);
     assert_string_equal(content(fixture, "name"), "a:1");
     assert_int_equal(rootfs_unmount(fixture->container, NULL), 0);
     image_drop(image);
@@ -248,7 +249,8 @@ static void test_on_overlay(struct fixture *fixture)
     struct err err = { 0 };
     struct str path;
 
-    assert_int_equal(rootfs_mount(fixture->test.store, image, &options, &path, fixture->arena, &err), -ERR_NOT_SUPPORTED);
+    assert_int_equal(rootfs_mount(fixture->test.store, image, &options, &path, fixture->arena, &err),
+                     -ERR_NOT_SUPPORTED);
     assert_non_null(strstr(err.message, "overlay file system"));
     assert_int_equal(rootfs_unmount(fixture->container, NULL), 0);
     image_drop(image);
@@ -359,9 +361,9 @@ static void test_full_disk(struct fixture *fixture)
 }
 
 static void (*const cases[])(struct fixture *) = {
-    test_layers,         test_many_layers, test_repeated_layer,        test_read_only,
-    test_no_layers,      test_mounted_twice, test_removed_while_mounted, test_busy,
-    test_on_overlay,     test_bad_folder,  test_implied_folders,       test_full_disk,
+    test_layers,     test_many_layers,   test_repeated_layer,        test_read_only,
+    test_no_layers,  test_mounted_twice, test_removed_while_mounted, test_busy,
+    test_on_overlay, test_bad_folder,    test_implied_folders,       test_full_disk,
 };
 
 static void run_all(bool old_kernel)
