@@ -1,6 +1,7 @@
 /* main.c - finds the subcommand and runs it. */
 #include <malloc.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "cli/cli.h"
 #include "base/str.h"
@@ -16,10 +17,10 @@ static void usage(FILE *out)
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
-    char full_name[64]; /* what argp calls the program in its messages */
 
     /* Two heaps are enough for our threads, and keep the resident size small. */
     mallopt(M_ARENA_MAX, 2);
+    prctl(PR_SET_NAME, "caravel"); /* it is "exe" for those that `up` starts */
     if (!name) {
         usage(stderr);
         return 2;
@@ -31,13 +32,9 @@ int main(int argc, char **argv)
     if (strcmp(name, "--version") == 0)
         name = "version";
     argp_err_exit_status = 2;
-    for (size_t i = 0; i < command_count; i++) {
-        if (strcmp(commands[i].name, name) != 0)
-            continue;
-        snprintf(full_name, sizeof full_name, "caravel %s", name);
-        argv[1] = full_name;
-        return commands[i].run(argc - 1, argv + 1);
-    }
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
     fprintf(stderr, "caravel: there is no command \"%s\"; see caravel --help\n", name);
     return 2;
 }

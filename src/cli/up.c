@@ -21,6 +21,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/pki.h"
+#include "cli/up_check.h"
 #include "client/kubeconfig.h"
 
 #define READY_TIMEOUT (60 * 1000)
@@ -64,50 +65,6 @@ static void tell(struct up *up, const char *fmt, ...)
     va_end(args);
     fputc('\n', up->out);
     fflush(up->out);
-}
-
-/* -- what can go wrong before anything runs -- */
-
-static bool in_path(const char *program)
-{
-    const char *path = getenv("PATH");
-    struct str rest = str_from(path ? path : "/usr/bin:/bin"), folder;
-    char candidate[512];
-
-    while (str_split(&rest, ':', &folder)) {
-        snprintf(candidate, sizeof candidate, STR_FMT "/%s", STR_ARG(folder), program);
-        if (access(candidate, X_OK) == 0)
-            return true;
-    }
-    return false;
-}
-
-static int check_machine(struct err *err)
-{
-    static const char *const programs[] = { "crun", "conmon" };
-
-    if (geteuid() != 0)
-        return err_set(err, ERR_FORBIDDEN, "running containers needs root");
-    for (size_t i = 0; i < ARRAY_LEN(programs); i++)
-        if (!in_path(programs[i]))
-            return err_set(err, ERR_NOT_FOUND, "%s is missing; on Debian: apt-get install %s", programs[i],
-                           programs[i]);
-    return 0;
-}
-
-static int check_port(const struct listen_address *address, struct err *err)
-{
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons((uint16_t)address->port) };
-    AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    int yes = 1;
-
-    if (inet_pton(AF_INET, address->host, &in.sin_addr) != 1)
-        return err_set(err, ERR_BAD_REQUEST, "--listen %s: not an IPv4 address", address->host);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&in, sizeof in) < 0)
-        return err_set(err, ERR_CONFLICT, "--listen %s:%d: %s", address->host, address->port,
-                       errno == EADDRINUSE ? "the port is in use by another program" : strerror(errno));
-    return 0;
 }
 
 /* Held by its descriptor until this process ends. */
@@ -162,6 +119,20 @@ static void find_node_ip(char out[64])
     freeifaddrs(list);
 }
 
+static void choose_node(struct up *up)
+{
+    gethostname(up->node_name, sizeof up->node_name - 1);
+    if (up->arguments.node_name)
+        snprintf(up->node_name, sizeof up->node_name, "%s", up->arguments.node_name);
+    for (char *p = up->node_name; *p; p++)
+        if (*p >= 'A' && *p <= 'Z')
+            *p = (char)(*p + 32);
+    if (up->arguments.node_ip)
+        snprintf(up->node_ip, sizeof up->node_ip, "%s", up->arguments.node_ip);
+    else
+        find_node_ip(up->node_ip);
+}
+
 /* Instances beside the first one get a range of their own, by their name. */
 static void choose_pod_cidr(struct up *up)
 {
@@ -178,8 +149,17 @@ static int prepare(struct up *up, int *ret_lock, struct err *err)
 {
     int code = instance_resolve(&up->arguments.common, &up->instance, err);
 
+    choose_node(up);
+    choose_pod_cidr(up);
     if (code == 0)
         code = listen_parse(up->arguments.listen, &up->listen, err);
+    if (code == 0)
+        code = check_listen_host(&up->listen, err);
+    if (code == 0)
+        code = check_node(up->arguments.node_name ? up->arguments.node_name : up->node_name, up->node_ip, err);
+    if (code == 0)
+        code = check_ranges(up->arguments.pod_cidr ? up->arguments.pod_cidr : up->pod_cidr,
+                            up->arguments.service_cidr, err);
     if (code == 0)
         code = check_machine(err);
     if (code == 0)
@@ -190,20 +170,9 @@ static int prepare(struct up *up, int *ret_lock, struct err *err)
         code = check_port(&up->listen, err);
     if (code < 0)
         return code;
-    gethostname(up->node_name, sizeof up->node_name - 1);
-    if (up->arguments.node_name)
-        snprintf(up->node_name, sizeof up->node_name, "%s", up->arguments.node_name);
-    for (char *p = up->node_name; *p; p++)
-        if (*p >= 'A' && *p <= 'Z')
-            *p = (char)(*p + 32);
-    if (up->arguments.node_ip)
-        snprintf(up->node_ip, sizeof up->node_ip, "%s", up->arguments.node_ip);
-    else
-        find_node_ip(up->node_ip);
     bool any = strcmp(up->listen.host, "0.0.0.0") == 0;
 
     snprintf(up->url, sizeof up->url, "https://%s:%d", any ? "127.0.0.1" : up->listen.host, up->listen.port);
-    choose_pod_cidr(up);
     return 0;
 }
 
@@ -413,9 +382,10 @@ static int open_signals(struct err *err)
 
 static int bring_up(struct up *up, struct err *err)
 {
-    char path[INSTANCE_PATH_MAX];
+    char path[INSTANCE_PATH_MAX], service_ip[INET_ADDRSTRLEN];
     const struct pki_hosts hosts = { .node_name = up->node_name, .node_ip = up->node_ip,
-                                     .listen_host = up->listen.host };
+                                     .listen_host = up->listen.host,
+                                     .service_ip = api_service_ip(up->arguments.service_cidr, service_ip) };
     int code = pki_prepare(&up->instance, &hosts, err);
 
     if (code == 0)
