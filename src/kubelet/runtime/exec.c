@@ -1,9 +1,10 @@
 /* exec.c - commands in running containers, and the containers' own streams.
  *
- * A command is run by crun exec, which takes user, environment, capabilities and cgroup from the container. Killing
+ * A command is run by crun exec as the container's own process is: its description is that of config.json with
+ * another command line, written to a file (given only arguments, crun would drop user, groups and folder). Killing
  * that crun would leave the command behind in the container, so crun writes the command's pid to a file, and at a
- * timeout the command and its process group are killed too. crun's own complaints go to a file of their own: what is on
- * the streams is the command's.
+ * timeout the command and its process group are killed too. crun's own complaints go to a file of their own: what is
+ * on the streams is the command's.
  *
  * With a terminal, crun sends the pty's master end over a socket that we listen on for a moment. */
 #include "kubelet/runtime/runtime_internal.h"
@@ -20,46 +21,84 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "codec/json.h"
 
 #define CONSOLE_TIMEOUT_MS 30000
 
 /* The files of one execution, all in the run folder. */
 struct exec_files {
-    char pid[CONTAINER_EXEC_PATH_MAX], log[CONTAINER_EXEC_PATH_MAX], console[CONTAINER_EXEC_PATH_MAX];
+    char process[CONTAINER_EXEC_PATH_MAX], pid[CONTAINER_EXEC_PATH_MAX], log[CONTAINER_EXEC_PATH_MAX];
+    char console[CONTAINER_EXEC_PATH_MAX];
 };
 
-/* The command line, in an arena. */
+static int check_args(struct str_list args, struct err *err)
+{
+    if (args.count == 0 || args.items[0].len == 0)
+        return err_set(err, ERR_BAD_REQUEST, "no command given");
+    for (size_t i = 0; i < args.count; i++)
+        if (args.items[i].len && memchr(args.items[i].data, 0, args.items[i].len))
+            return err_set(err, ERR_BAD_REQUEST, "argument %zu contains a NUL", i);
+    return 0;
+}
+
+/* The container's own process with another command: so it has the same user, groups, capabilities and so on. */
+static int write_process(struct runtime *runtime, struct str id, struct str_list args, bool terminal,
+                         const char *path, struct arena *arena, struct err *err)
+{
+    AUTO_DEINIT(buf, text) = BUF_INIT;
+    AUTO_DEINIT(buf, out) = BUF_INIT;
+    char config_path[PATH_MAX];
+    struct json *config;
+
+    int r = entry_path(runtime, id, "config.json", config_path, err);
+    if (r == 0)
+        r = state_read(config_path, &text, err);
+    if (r == 0)
+        r = json_parse(arena, buf_str(&text), NULL, &config, err);
+    if (r < 0)
+        return r;
+    struct json *process = json_member(config, "process"), *list = json_new(arena, JSON_ARRAY);
+    bool ok = process && list;
+    for (size_t i = 0; ok && i < args.count; i++) {
+        const struct json *arg = json_new_str(arena, args.items[i].data ? args.items[i] : STR(""));
+        ok = arg && json_append(arena, list, arg);
+    }
+    if (!ok || !json_set(arena, process, STR("args"), list) ||
+        !json_set_bool(arena, process, STR("terminal"), terminal))
+        return err_set(err, ERR_NO_MEMORY, "command");
+    json_write(&out, process);
+    return buf_ok(&out) ? state_write(path, buf_str(&out), err) : err_set(err, ERR_NO_MEMORY, "command");
+}
+
+/* Writes the process and makes the command line, in an arena. */
 static int make_argv(struct runtime *runtime, struct str id, struct str_list args, const struct exec_files *files,
                      bool terminal, struct arena *arena, const char ***ret_argv, struct err *err)
 {
-    const char **argv = arena_array_of(arena, args.count + 16, const char *);
+    const char **argv = arena_array_of(arena, 16, const char *), *name = arena_cstr(arena, id);
     size_t n = 0;
 
-    if (args.count == 0)
-        return err_set(err, ERR_BAD_REQUEST, "no command given");
-    if (!argv)
+    if (!argv || !name)
         return err_set(err, ERR_NO_MEMORY, "command line");
+    int r = check_args(args, err);
+    if (r == 0)
+        r = write_process(runtime, id, args, terminal, files->process, arena, err);
+    if (r < 0)
+        return r;
     argv[n++] = runtime->crun;
     argv[n++] = "--root";
     argv[n++] = runtime->crun_root;
     argv[n++] = "--log";
     argv[n++] = files->log;
     argv[n++] = "exec";
+    argv[n++] = "--process";
+    argv[n++] = files->process;
     argv[n++] = "--pid-file";
     argv[n++] = files->pid;
     if (terminal) {
-        argv[n++] = "--tty";
         argv[n++] = "--console-socket";
         argv[n++] = files->console;
     }
-    argv[n++] = arena_cstr(arena, id);
-    for (size_t i = 0; i < args.count; i++) {
-        if (args.items[i].len && memchr(args.items[i].data, 0, args.items[i].len))
-            return err_set(err, ERR_BAD_REQUEST, "argument %zu contains a NUL", i);
-        argv[n++] = arena_cstr(arena, args.items[i].data ? args.items[i] : STR(""));
-    }
-    if (arena_failed(arena))
-        return err_set(err, ERR_NO_MEMORY, "command line");
+    argv[n++] = name;
     *ret_argv = argv;
     return 0;
 }
@@ -68,6 +107,7 @@ static void make_files(struct runtime *runtime, struct exec_files *files)
 {
     unsigned long long number = rng_u64(runtime->rng);
 
+    snprintf(files->process, sizeof files->process, "%s/exec-%016llx.json", runtime->run_dir, number);
     snprintf(files->pid, sizeof files->pid, "%s/exec-%016llx.pid", runtime->run_dir, number);
     snprintf(files->log, sizeof files->log, "%s/exec-%016llx.log", runtime->run_dir, number);
     snprintf(files->console, sizeof files->console, "%s/exec-%016llx.tty", runtime->run_dir, number);
@@ -75,6 +115,7 @@ static void make_files(struct runtime *runtime, struct exec_files *files)
 
 static void remove_files(const struct exec_files *files)
 {
+    unlink(files->process);
     unlink(files->pid);
     unlink(files->log);
     unlink(files->console);
@@ -288,6 +329,7 @@ int container_exec_start(struct runtime *runtime, struct str id, const struct co
     make_files(runtime, &files);
     snprintf(stream.pid_file, sizeof stream.pid_file, "%s", files.pid);
     snprintf(stream.log_file, sizeof stream.log_file, "%s", files.log);
+    snprintf(stream.process_file, sizeof stream.process_file, "%s", files.process);
     if (options->terminal)
         r = start_with_terminal(runtime, id, options, &files, arena, &stream, err);
     else
@@ -315,6 +357,7 @@ int container_exec_wait(struct runtime *runtime, struct container_stream *stream
     auto_close_fd(&stream->err);
     snprintf(files.log, sizeof files.log, "%s", stream->log_file);
     snprintf(files.pid, sizeof files.pid, "%s", stream->pid_file);
+    snprintf(files.process, sizeof files.process, "%s", stream->process_file);
     int r = code != 0 ? check_log(&files, err) : 0;
     remove_files(&files);
     if (r == 0)

@@ -59,7 +59,8 @@ void entry_finish(struct runtime *runtime, struct container_entry *entry, bool a
     entry->finished_seen = true;
     entry->info.state = ending.state;
     entry->info.exit_code = entry->failed_start ? 128 : ending.exit_code;
-    entry->info.signal = ending.state == CONTAINER_EXITED && ending.exit_code > 128 ? ending.exit_code - 128 : 0;
+    bool by_signal = ending.state == CONTAINER_EXITED && ending.exit_code > 128 && ending.exit_code <= 128 + 64;
+    entry->info.signal = by_signal ? ending.exit_code - 128 : 0;
     entry->info.finished_at = MAX(ending.finished_at, entry->info.started_at);
     entry->info.oom_killed = ending.oom_killed;
     entry->info.pid = 0;

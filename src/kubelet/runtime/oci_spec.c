@@ -7,6 +7,7 @@
 
 #include "codec/json.h"
 #include "kubelet/runtime/capability.h"
+#include "kubelet/runtime/seccomp.h"
 
 struct default_mount {
     const char *target, *type, *source;
@@ -493,7 +494,7 @@ static void write_pairs(struct json_writer *w, struct str key, const struct oci_
     jw_end_object(w);
 }
 
-static void write_linux(struct json_writer *w, const struct oci_spec *spec)
+static void write_linux(struct json_writer *w, const struct oci_spec *spec, uint64_t capabilities)
 {
     jw_key(w, STR("linux"));
     jw_begin_object(w);
@@ -512,7 +513,10 @@ static void write_linux(struct json_writer *w, const struct oci_spec *spec)
     }
     if (spec->seccomp != OCI_SECCOMP_UNCONFINED && !spec->privileged) {
         jw_key(w, STR("seccomp"));
-        jw_raw(w, spec->seccomp_json);
+        if (spec->seccomp_json.len)
+            jw_raw(w, spec->seccomp_json);
+        else
+            seccomp_write_default(w, capabilities);
     }
     jw_end_object(w);
 }
@@ -531,7 +535,7 @@ static void write_config(struct json_writer *w, const struct oci_spec *spec, uin
         jw_field_str(w, "hostname", spec->hostname);
     write_mounts(w, spec);
     write_pairs(w, STR("annotations"), spec->annotations, spec->annotation_count);
-    write_linux(w, spec);
+    write_linux(w, spec, capabilities);
     jw_end_object(w);
 }
 
@@ -546,8 +550,8 @@ int oci_spec_write(const struct oci_spec *spec, struct buf *buf, struct err *err
         r = resolve_capabilities(spec, &capabilities, err);
     if (r < 0)
         return r;
-    if (spec->seccomp != OCI_SECCOMP_UNCONFINED && !spec->privileged && !spec->seccomp_json.len)
-        return err_set(err, ERR_NOT_SUPPORTED, "seccomp profiles are not supported without their filter text");
+    if (spec->seccomp == OCI_SECCOMP_LOCALHOST && !spec->privileged && !spec->seccomp_json.len)
+        return err_set(err, ERR_NOT_SUPPORTED, "a seccomp profile of the node is not supported without its text");
 
     struct json_writer w = json_writer(buf);
     write_config(&w, spec, capabilities);

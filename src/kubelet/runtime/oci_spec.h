@@ -81,8 +81,8 @@ struct oci_spec {
     uint64_t capabilities_here; /* bit per capability that this node can give; 0: all */
     bool no_new_privs;
     bool unmasked; /* procMount: Unmasked */
-    enum oci_seccomp seccomp; /* anything but unconfined: a filter text must be given, else ERR_NOT_SUPPORTED */
-    struct str seccomp_json;  /* the "seccomp" object of the OCI specification */
+    enum oci_seccomp seccomp; /* RuntimeDefault is built in (seccomp.c); Localhost needs its text */
+    struct str seccomp_json;  /* a "seccomp" object of the OCI specification, instead of the built-in one */
     struct str apparmor_profile;
 
     struct oci_namespaces namespaces;

@@ -116,7 +116,7 @@ struct runtime_container {
     enum runtime_container_state state;
     pid_t pid;         /* its first process while created or running, else 0 */
     int exit_code;     /* 128 + signal when killed by one */
-    int signal;        /* 0: exited by itself */
+    int signal;        /* as far as the exit code tells; 0: exited by itself */
     bool oom_killed;
     nsec_t created_at, started_at, finished_at; /* Unix time, 0: not yet */
     struct str log_path;
@@ -171,7 +171,7 @@ struct container_stream {
     int in, out, err; /* -1: none */
     bool terminal;
     pid_t pid;        /* of the crun that waits for the command */
-    char pid_file[CONTAINER_EXEC_PATH_MAX], log_file[CONTAINER_EXEC_PATH_MAX];
+    char pid_file[CONTAINER_EXEC_PATH_MAX], log_file[CONTAINER_EXEC_PATH_MAX], process_file[CONTAINER_EXEC_PATH_MAX];
 };
 int container_exec_start(struct runtime *runtime, struct str id, const struct container_stream_options *options,
                          struct container_stream *ret_stream, struct err *err);
