@@ -1,12 +1,13 @@
 /* conn.c - moves bytes between the wire and the protocol, through TLS where there is one.
  *
- * Out: the protocol's output() writes into the loop's staging buffer; each full 16 KiB becomes one TLS record in loop->out;
- * at the end of the turn the rest is encrypted and everything goes to the kernel in one write. All three buffers
- * belong to the loop, so an idle connection holds none; only what the kernel refuses is kept, in the connection's backlog,
- * and nothing more is produced until that is gone.
+ * Out: the protocol's output() writes into the loop's staging buffer; each full 16 KiB becomes one TLS record in
+ * loop->out; at the end of the turn the rest is encrypted and everything goes to the kernel in one write. All three
+ * buffers belong to the loop, so an idle connection holds none; only what the kernel refuses is kept, in the
+ * connection's backlog, and nothing more is produced until that is gone.
  *
- * Closing: conn_finish() lets output() end, says good bye (close_notify, FIN) and then reads and drops until the peer has closed
- * too, for a short while: closing a socket with unread bytes would reset it and could cost the peer our last words. */
+ * Closing: conn_finish() lets output() end, says good bye (close_notify, FIN) and then reads and drops until the
+ * peer has closed too, for a short while: closing a socket with unread bytes would reset it and could cost the peer
+ * our last words. */
 #include "net/exchange.h"
 
 #define LINGER_TIME NSEC_PER_SEC
@@ -157,6 +158,11 @@ void conn_write(struct conn *conn, struct str bytes)
     }
 }
 
+static void set_write_deadline(struct conn *conn)
+{
+    conn->write_deadline = conn->patient ? 0 : conn->loop->now + conn->loop->shared->options.stall_timeout;
+}
+
 /* Gives loop->out to the kernel; what it does not take goes to the backlog. */
 static void push(struct conn *conn)
 {
@@ -171,7 +177,7 @@ static void push(struct conn *conn)
         conn_fail(conn);
     } else if ((size_t)n < out->len) {
         if (conn->backlog.len == 0)
-            conn->write_deadline = conn->loop->now + conn->loop->shared->options.stall_timeout;
+            set_write_deadline(conn);
         buf_add(&conn->backlog, out->data + n, out->len - (size_t)n);
         if (!buf_ok(&conn->backlog) || conn->backlog.len - conn->backlog_sent > MAX_BACKLOG)
             conn_fail(conn);
@@ -193,7 +199,7 @@ void conn_writable(struct conn *conn)
     }
     conn->backlog_sent += (size_t)n;
     if (n > 0)
-        conn->write_deadline = conn->loop->now + conn->loop->shared->options.stall_timeout;
+        set_write_deadline(conn);
     if ((size_t)n < rest.len)
         return;
     buf_deinit(&conn->backlog);

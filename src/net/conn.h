@@ -1,7 +1,8 @@
 /* conn.h - one connection: bytes from below, perhaps TLS, a protocol on top. Private to net/.
  *
- * Below it is a conn_io (a socket, or memory in tests); above it a proto (HTTP/1.1 or HTTP/2). Nothing is torn down in the
- * middle of a callback: conn_fail() and conn_finish() only leave a note, which the end of the turn carries out. */
+ * Below it is a conn_io (a socket, or memory in tests); above it a proto (HTTP/1.1 or HTTP/2). Nothing is torn down
+ * in the middle of a callback: conn_fail() and conn_finish() only leave a note, which the end of the turn carries
+ * out. */
 #pragma once
 
 #include "net/loop.h"
@@ -59,6 +60,7 @@ struct conn {
     char sniffed[4];
     unsigned char sniffed_len;
     bool read_paused;
+    bool patient; /* its reader may be slow for as long as it likes */
     bool want_read, want_write;
     bool eof;       /* the peer sends no more */
     bool finishing; /* close when all is written */

@@ -1,13 +1,13 @@
 /* exchange.c - the handler's side of a request, and its way across threads.
  *
- * Replies are made on whatever thread the handler runs. On the loop's own thread they go straight into the exchange's queue
- * and the connection is marked dirty; the end of the turn writes. From another thread they go into the exchange's inbox
- * under the loop's lock, the exchange is put into the loop's mailbox once, and the loop is woken once however many
- * exchanges are waiting.
+ * Replies are made on whatever thread the handler runs. On the loop's own thread they go straight into the
+ * exchange's queue and the connection is marked dirty; the end of the turn writes. From another thread they go into
+ * the exchange's inbox under the loop's lock, the exchange is put into the loop's mailbox once, and the loop is
+ * woken once however many exchanges are waiting.
  *
- * Events run on the loop while the handler may be ending the exchange elsewhere. `over` (set under the lock by the end) and
- * `in_event` (set under the lock around an event) exclude one another: no event begins after the end, and an end without a
- * released() event waits for the event that is running. */
+ * Events run on the loop while the handler may be ending the exchange elsewhere. `over` (set under the lock by the
+ * end) and `in_event` (set under the lock around an event) exclude one another: no event begins after the end, and
+ * an end without a released() event waits for the event that is running. */
 #include "net/exchange.h"
 
 #define ARENA_LIMIT (256u << 20)
@@ -285,8 +285,14 @@ void exchange_detach(struct http_exchange *exchange)
 /* What the handler did, seen by the loop. */
 static void accept_notes(struct http_exchange *exchange, unsigned notes)
 {
-    if (notes & NOTE_BEGIN)
+    if (notes & NOTE_BEGIN) {
         exchange->begun = true;
+        if (exchange->upgrade) { /* what comes now is not the request's body */
+            exchange->streaming = true;
+            exchange->input_over = exchange->input_told = false;
+            clear_body(exchange);
+        }
+    }
     if (notes & NOTE_END)
         exchange->ended = true;
     if (notes & NOTE_ABORT)
@@ -454,6 +460,44 @@ void http_reply_begin(struct http_exchange *exchange, int status, const char *co
 {
     set_reply(exchange, status, content_type, -1);
     submit(exchange, NULL, NOTE_BEGIN);
+}
+
+/* "keep-alive, Upgrade" has the word, "upgrades" has not. */
+static bool has_token(struct str list, struct str token)
+{
+    struct str part;
+
+    while (str_split(&list, ',', &part))
+        if (str_eq_nocase(str_trim(part), token))
+            return true;
+    return false;
+}
+
+bool http_request_wants_upgrade(const struct http_request *request)
+{
+    bool asked = false;
+
+    for (size_t i = 0; i < request->header_count && !asked; i++)
+        asked = str_eq(request->headers[i].name, STR("connection")) &&
+                has_token(request->headers[i].value, STR("upgrade"));
+    return request->major == 1 && asked && !str_empty(http_request_header(request, STR("upgrade")));
+}
+
+bool http_exchange_upgrade(struct http_exchange *exchange, struct str protocol, const struct http_stream_events *events)
+{
+    if (!http_request_wants_upgrade(&exchange->request) || exchange->streaming)
+        return false;
+    add_field(exchange, STR("Upgrade"), protocol);
+    exchange->upgrade = true;
+    exchange->status = 101;
+    exchange->length = -1;
+    {
+        LOCKED(&exchange->loop->lock);
+        exchange->events = *events;
+        exchange->has_events = true;
+    }
+    submit(exchange, NULL, NOTE_BEGIN | NOTE_EVENTS);
+    return true;
 }
 
 size_t http_reply_write(struct http_exchange *exchange, const struct http_part *parts, size_t count)

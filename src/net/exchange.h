@@ -1,7 +1,7 @@
 /* exchange.h - one request and its reply, between a protocol and the handler. Private to net/.
  *
- * It has two owners: the protocol, until exchange_detach(), and the handler, until it has ended the reply. When both let
- * go, the loop takes it back for the next request. What the protocol calls runs on the loop's thread. */
+ * It has two owners: the protocol, until exchange_detach(), and the handler, until it has ended the reply. When both
+ * let go, the loop takes it back for the next request. What the protocol calls runs on the loop's thread. */
 #pragma once
 
 #include "net/conn.h"
@@ -40,6 +40,7 @@ struct http_exchange {
     /* Set by the handler before it begins, then fixed. */
     int status;
     int64_t length; /* -1: a stream */
+    bool upgrade;   /* the connection is the handler's after the head */
     struct buf fields;
 
     atomic_size_t queued;

@@ -1,11 +1,15 @@
 /* h1.c - HTTP/1.1: one request after the other on a connection.
  *
- * A connection alternates between parsing and writing: a request is parsed, handled and its reply written before the next
- * one is parsed, however many the client has sent ahead; those wait, and past a limit the socket is not read.
+ * A connection alternates between parsing and writing: a request is parsed, handled and its reply written before the
+ * next one is parsed, however many the client has sent ahead; those wait, and past a limit the socket is not read.
  *
- * On top of the parser's own checks, everything that two parsers could read differently is refused (request smuggling): a
- * line that ends in a bare LF or begins with a blank, more than one Content-Length or Host, Content-Length together with
- * Transfer-Encoding, any transfer coding but "chunked". After a refusal the connection is closed.
+ * On top of the parser's own checks, everything that two parsers could read differently is refused (request
+ * smuggling): a line that ends in a bare LF or begins with a blank, more than one Content-Length or Host,
+ * Content-Length together with Transfer-Encoding, any transfer coding but "chunked". After a refusal the connection
+ * is closed.
+ *
+ * After an upgrade (101) the connection carries bytes of another protocol until either side ends it: what comes goes
+ * to the handler as it is, what is queued goes out as it is.
  *
  * A reply that is made before the whole request has come (too large, say) closes the connection too: the rest of the
  * body is read and dropped by conn.c for a moment, so that the client gets to see the reply. */
@@ -23,6 +27,7 @@ enum phase {
     PHASE_HEAD,
     PHASE_BODY,
     PHASE_WAIT, /* the request has come, the reply has not been written */
+    PHASE_RAW,  /* upgraded */
 };
 
 struct h1 {
@@ -89,6 +94,29 @@ static void write_head(struct h1 *h1, struct http_exchange *exchange)
     exchange->head_sent = true;
 }
 
+/* The rest of the connection's life is raw bytes. */
+static void write_upgrade(struct h1 *h1, struct http_exchange *exchange)
+{
+    struct conn *conn = h1->conn;
+    struct http_header field;
+    size_t at = 0;
+
+    conn_write(conn, STR("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade"));
+    while (exchange_field(exchange, &at, &field)) {
+        conn_write(conn, STR("\r\n"));
+        conn_write(conn, field.name);
+        conn_write(conn, STR(": "));
+        conn_write(conn, field.value);
+    }
+    conn_write(conn, STR("\r\n\r\n"));
+    exchange->head_sent = true;
+    h1->phase = PHASE_RAW;
+    h1->close = true;
+    h1->chunked = false;
+    conn->patient = true;
+    conn_set_deadline(conn, 0);
+}
+
 /* count bytes of the queue. */
 static void write_queued(struct h1 *h1, struct http_exchange *exchange, size_t count)
 {
@@ -148,7 +176,10 @@ static bool write_reply(struct h1 *h1)
     if (!exchange->head_sent) {
         if (conn_room(conn) == 0)
             return false;
-        write_head(h1, exchange);
+        if (exchange->upgrade)
+            write_upgrade(h1, exchange);
+        else
+            write_head(h1, exchange);
     }
     if (exchange_has_no_body(exchange))
         drop_queued(exchange);
@@ -367,7 +398,7 @@ static bool lines_are_sound(struct h1 *h1, struct str bytes)
 
 static bool may_parse(struct h1 *h1)
 {
-    return h1->phase != PHASE_WAIT && !h1->conn->finishing && !h1->conn->failed &&
+    return h1->phase != PHASE_WAIT && h1->phase != PHASE_RAW && !h1->conn->finishing && !h1->conn->failed &&
            !(h1->phase == PHASE_BODY && exchange_blocked(h1->exchange));
 }
 
@@ -408,12 +439,24 @@ static void parse(struct h1 *h1, struct str *in)
         message_complete(h1);
 }
 
+/* Hands bytes of the other protocol to the handler, as far as it takes them. */
+static void pass_raw(struct h1 *h1, struct str *in)
+{
+    if (in->len == 0 || h1->conn->finishing || h1->conn->failed || exchange_blocked(h1->exchange))
+        return;
+    if (exchange_data(h1->exchange, *in) != 0)
+        conn_fail(h1->conn);
+    *in = str_skip(*in, in->len);
+}
+
 /* Writes and parses by turns until neither is possible. True: there is more to write. */
 static bool advance(struct h1 *h1, struct str *in)
 {
     for (;;) {
         if (!write_reply(h1))
             return true;
+        if (h1->phase == PHASE_RAW && h1->exchange)
+            pass_raw(h1, in);
         if ((in->len == 0 && !h1->resume) || !may_parse(h1))
             return false;
         parse(h1, in);
@@ -425,6 +468,11 @@ static void after_input(struct h1 *h1)
     struct conn *conn = h1->conn;
 
     conn_pause_reading(conn, h1->pending.len >= PENDING_LIMIT);
+    if (h1->phase == PHASE_RAW) {
+        if (h1->exchange && conn->eof && h1->pending.len == 0 && !h1->exchange->input_over)
+            exchange_data_over(h1->exchange);
+        return;
+    }
     if (conn->finishing || conn->failed || !conn->eof || h1->pending.len > 0 || h1->phase == PHASE_WAIT)
         return;
     if (h1->phase == PHASE_IDLE)
@@ -445,6 +493,7 @@ static bool h1_start(struct conn *conn)
     h1->parser = h1_parser_new(&callbacks, h1);
     buf_init(&h1->pending, 0);
     conn->state = h1;
+    conn_set_deadline(conn, conn->loop->shared->options.head_timeout);
     if (h1->parser)
         return true;
     free(h1);

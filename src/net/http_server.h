@@ -1,13 +1,14 @@
 /* http_server.h - HTTP/1.1 and HTTP/2 over TLS (or plain, for tests), on libuv loops; one loop a thread.
  *
  * The loops only move bytes. When a request's head is complete, route() chooses: collect the body (up to max_body,
- * else 413) and call handle(), or stream it. handle() runs on the loop's thread and must not block: it answers at once or
- * posts to an executor. An exchange lives until its reply was ended and both sides are done with it: reply functions may be
- * called from any thread, one thread at a time, until http_reply_end() (or http_exchange_abort()); after that the exchange must
- * not be touched. When the client is gone, replies are dropped silently and cancelled() is true.
+ * else 413) and call handle(), or stream it. handle() runs on the loop's thread and must not block: it answers at
+ * once or posts to an executor. An exchange lives until its reply was ended and both sides are done with it: reply
+ * functions may be called from any thread, one thread at a time, until http_reply_end() (or http_exchange_abort());
+ * after that the exchange must not be touched. When the client is gone, replies are dropped silently and cancelled()
+ * is true.
  *
- * Limits against hostile clients: head size, header count, body size, time for a head, idle time, write stall
- * time, streams and connections; each is an option with a sane default. */
+ * Limits against hostile clients: head size, header count, body size, time for a head, idle time, write stall time,
+ * streams and connections; each is an option with a sane default. */
 #pragma once
 
 #include "base/arena.h"
@@ -76,22 +77,32 @@ void http_reply_header(struct http_exchange *exchange, const char *name, struct 
 struct http_stream_events {
     void *ctx;
     void (*drained)(void *ctx);             /* on the loop: queued bytes fell below the low mark */
-    void (*closed)(void *ctx); /* on the loop: the client is gone or the server stops; end the exchange soon. At most once */
+    /* On the loop, at most once: the client is gone or the server stops; end the exchange soon. */
+    void (*closed)(void *ctx);
     void (*data)(void *ctx, struct str bytes, bool end); /* HTTP_BODY_STREAM: on the loop, as it arrives */
-    void (*released)(void *ctx); /* on the loop, last of all, after the end: no other event runs or will; free ctx here */
+    /* On the loop, last of all, after the end: no other event runs or will; free ctx here. */
+    void (*released)(void *ctx);
 };
-/* Without released, http_reply_end() and http_exchange_abort() from another thread wait for an event that is running, so
- * that ctx may be freed after them: hold no lock then that an event takes. */
+/* Without released, http_reply_end() and http_exchange_abort() from another thread wait for an event that is
+ * running, so that ctx may be freed after them: hold no lock then that an event takes. */
 void http_exchange_events(struct http_exchange *exchange, const struct http_stream_events *events);
 void http_reply_begin(struct http_exchange *exchange, int status, const char *content_type);
-/* Queues; copies bytes unless in a blob. Returns the bytes queued and not yet taken by the kernel: above HTTP_QUEUE_HIGH
- * the caller should wait for drained(). */
+/* Queues; copies bytes unless in a blob. Returns the bytes queued and not yet taken by the kernel: above
+ * HTTP_QUEUE_HIGH the caller should wait for drained(). */
 size_t http_reply_write(struct http_exchange *exchange, const struct http_part *parts, size_t count);
 void http_reply_end(struct http_exchange *exchange);
 /* HTTP_BODY_STREAM: true: no more data events, the client is held back; false: go on. Any thread. */
 void http_exchange_pause(struct http_exchange *exchange, bool paused);
-/* A reply that is cut short must end so, also after closed(): the client would take http_reply_end() for its true end. */
+/* A reply that is cut short must end so, also after closed(): the client would take http_reply_end() for its true
+ * end. */
 void http_exchange_abort(struct http_exchange *exchange); /* closes without a clean end (RST_STREAM, no last chunk) */
 bool http_exchange_cancelled(struct http_exchange *exchange);
+/* Takes over an HTTP/1.1 connection whose client asked for another protocol: 101, http_reply_header()'s headers,
+ * then bytes as they come, both ways. The client's go to events.data() (end: it sends no more),
+ * http_exchange_pause() holds it back; http_reply_write() sends, http_reply_end() flushes and closes. A reader may
+ * be slow for as long as it likes. Instead of http_reply_begin(); events.data is needed. False: the request asks for
+ * no upgrade (HTTP/2 has none); nothing was done. */
+bool http_exchange_upgrade(struct http_exchange *exchange, struct str protocol, const struct http_stream_events *events);
+bool http_request_wants_upgrade(const struct http_request *request);
 #define HTTP_QUEUE_HIGH (256u << 10)
 #define HTTP_QUEUE_LOW (64u << 10)

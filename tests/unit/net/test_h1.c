@@ -49,6 +49,17 @@ static void on_data(void *ctx, struct str bytes, bool end)
     buf_clear(&fixture->uploaded);
 }
 
+/* An upgraded connection: everything comes back. */
+static void on_raw(void *ctx, struct str bytes, bool end)
+{
+    struct fixture *fixture = ctx;
+
+    buf_add_str(&fixture->uploaded, bytes);
+    http_reply_write(fixture->kept, &(struct http_part){ bytes, NULL }, 1);
+    if (end)
+        http_reply_end(fixture->kept);
+}
+
 static void describe(struct http_exchange *exchange)
 {
     const struct http_request *request = http_exchange_request(exchange);
@@ -93,6 +104,12 @@ static void handle(void *ctx, struct http_exchange *exchange)
         fixture->kept = exchange;
         http_exchange_events(exchange, &events);
         http_reply_begin(exchange, 200, NULL);
+    } else if (str_is(request->path, "/raw")) {
+        const struct http_stream_events raw = { fixture, on_drained, on_closed, on_raw, on_released };
+
+        fixture->kept = exchange;
+        if (!http_exchange_upgrade(exchange, STR("echo"), &raw))
+            http_reply(exchange, 400, NULL, STR("no upgrade"));
     } else if (str_is(request->path, "/abort")) {
         http_reply_begin(exchange, 200, NULL);
         http_exchange_abort(exchange);
@@ -581,13 +598,97 @@ static void test_stop(void **state)
     fixture_deinit(&fixture);
 }
 
+#define UPGRADE_HEAD "GET /raw HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+/* Bytes that came along with the request count too; one in the handler's way waits; the end is passed on. */
+static void test_upgrade(void **state)
+{
+    struct fixture fixture;
+    struct memory_conn conn;
+
+    fixture_init(&fixture);
+    assert_true(memory_conn_open(&fixture.server, &conn));
+    memory_conn_feed(&conn, STR(UPGRADE_HEAD "early "));
+    assert_true(str_find(buf_str(&conn.sent), STR("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n"
+                                                  "Upgrade: echo\r\n\r\nearly ")) == 0);
+    memory_conn_feed(&conn, STR("GET / HTTP/1.1\r\n\r\n"));
+    assert_true(str_has_suffix(buf_str(&conn.sent), STR("early GET / HTTP/1.1\r\n\r\n")));
+    http_exchange_pause(fixture.kept, true);
+    memory_conn_feed(&conn, STR("later"));
+    assert_false(str_has_suffix(buf_str(&conn.sent), STR("later")));
+    memory_server_pass(&fixture.server, 3600 * NSEC_PER_SEC); /* nothing is overdue */
+    http_exchange_pause(fixture.kept, false);
+    memory_server_turn(&fixture.server);
+    assert_true(str_has_suffix(buf_str(&conn.sent), STR("later")));
+    assert_false(conn.half_closed);
+    memory_conn_eof(&conn);
+    assert_true(conn.closed);
+    assert_int_equal(fixture.closed, 0);
+    assert_int_equal(fixture.released, 1);
+    memory_conn_done(&conn);
+    fixture_deinit(&fixture);
+}
+
+/* Much is queued for a reader that takes little; it is never overdue; a client that leaves is told of. */
+static void test_upgrade_slow(void **state)
+{
+    struct fixture fixture;
+    struct memory_conn conn;
+    static char block[HTTP_QUEUE_HIGH + 1];
+
+    fixture_init(&fixture);
+    assert_true(memory_conn_open(&fixture.server, &conn));
+    memory_conn_feed(&conn, STR(UPGRADE_HEAD));
+    conn.can_take = 10;
+    assert_true(http_reply_write(fixture.kept, &(struct http_part){ str_of(block, sizeof block), NULL }, 1) >
+                HTTP_QUEUE_HIGH);
+    memory_server_turn(&fixture.server);
+    memory_server_pass(&fixture.server, 3600 * NSEC_PER_SEC);
+    assert_false(conn.closed);
+    assert_int_equal(fixture.drained, 0);
+    memory_conn_take(&conn, SIZE_MAX);
+    memory_server_turn(&fixture.server);
+    assert_int_equal(fixture.drained, 1);
+    loop_begin(&fixture.server.loop);
+    conn_fail(&conn.conn);
+    loop_end(&fixture.server.loop);
+    assert_int_equal(fixture.closed, 1);
+    http_exchange_abort(fixture.kept);
+    memory_server_turn(&fixture.server);
+    assert_int_equal(fixture.released, 1);
+    memory_conn_done(&conn);
+    fixture_deinit(&fixture);
+}
+
+static void test_upgrade_refused(void **state)
+{
+    static const char *const heads[] = {
+        "GET /raw HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /raw HTTP/1.1\r\nHost: a\r\nUpgrade: echo\r\n\r\n",
+        "GET /raw HTTP/1.1\r\nHost: a\r\nConnection: upgrades\r\nUpgrade: echo\r\n\r\n",
+        "GET /raw HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\n\r\n",
+    };
+    struct fixture fixture;
+    struct memory_conn conn;
+
+    fixture_init(&fixture);
+    for (size_t i = 0; i < ARRAY_LEN(heads); i++) {
+        assert_true(memory_conn_open(&fixture.server, &conn));
+        memory_conn_feed(&conn, str_from(heads[i]));
+        assert_true(str_has_prefix(buf_str(&conn.sent), STR("HTTP/1.1 400 ")));
+        memory_conn_done(&conn);
+    }
+    fixture_deinit(&fixture);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cases),       cmocka_unit_test(test_head_limits),   cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_trickled_body), cmocka_unit_test(test_late_reply),  cmocka_unit_test(test_client_gone),
         cmocka_unit_test(test_abort),       cmocka_unit_test(test_backpressure),  cmocka_unit_test(test_upload_pause),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_stop),        cmocka_unit_test(test_upgrade),       cmocka_unit_test(test_upgrade_slow),
+        cmocka_unit_test(test_upgrade_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
