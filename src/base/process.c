@@ -111,8 +111,8 @@ static pid_t clone_child(struct child *child)
     sigset_t all, old;
     int cancel;
 
-    char *stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED)
+    AUTO_FREE char *stack = malloc(CHILD_STACK_SIZE);
+    if (!stack)
         return -1;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     sigfillset(&all);
@@ -122,7 +122,6 @@ static pid_t clone_child(struct child *child)
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_setcancelstate(cancel, NULL);
-    munmap(stack, CHILD_STACK_SIZE);
     errno = error;
     return pid;
 }

@@ -19,7 +19,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -50,9 +49,9 @@ static int in_child(int (*fn)(void *arg), void *arg, int flags)
     sigset_t all, old;
     int error = 0;
 
-    char *stack = mmap(NULL, CHILD_STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-    if (stack == MAP_FAILED)
-        return errno;
+    AUTO_FREE char *stack = malloc(CHILD_STACK_SIZE);
+    if (!stack)
+        return ENOMEM;
     sigfillset(&all);
     pthread_sigmask(SIG_BLOCK, &all, &old);
     pid_t pid = clone(fn, stack + CHILD_STACK_SIZE, flags | CLONE_VM | CLONE_VFORK | SIGCHLD, arg);
@@ -61,7 +60,6 @@ static int in_child(int (*fn)(void *arg), void *arg, int flags)
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (pid > 0)
         process_wait(pid);
-    munmap(stack, CHILD_STACK_SIZE);
     return error;
 }
 
