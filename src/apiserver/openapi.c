@@ -7,6 +7,8 @@
 #include "apiserver/openapi.h"
 
 #include "apiserver/document.h"
+#include "apiserver/openapi_proto.h"
+#include "apiserver/openapi_v2.h"
 #include "apiserver/server.h"
 
 #define CACHED_FOREVER "public, immutable, max-age=31536000"
@@ -23,7 +25,15 @@ struct openapi_docs {
     struct group_version *versions;
     size_t version_count;
     struct document index; /* text NULL: not written yet */
+    struct document v2[2]; /* JSON, protobuf; the same */
 };
+
+static void forget_texts(struct openapi_docs *docs)
+{
+    document_deinit(&docs->index);
+    document_deinit(&docs->v2[0]);
+    document_deinit(&docs->v2[1]);
+}
 
 static void versions_free(struct group_version *versions, size_t count)
 {
@@ -65,7 +75,7 @@ int openapi_docs_set_custom(struct openapi_docs *docs, const struct resource *co
     LOCKED(&docs->lock);
     versions_free(docs->versions, docs->version_count);
     free(docs->resources);
-    document_deinit(&docs->index);
+    forget_texts(docs);
     docs->resources = all;
     docs->resource_count = n;
     docs->versions = versions;
@@ -93,7 +103,7 @@ struct openapi_docs *openapi_docs_free(struct openapi_docs *docs)
         return NULL;
     versions_free(docs->versions, docs->version_count);
     free(docs->resources);
-    document_deinit(&docs->index);
+    forget_texts(docs);
     mutex_deinit(&docs->lock);
     free(docs);
     return NULL;
@@ -227,7 +237,41 @@ int openapi_v3_handle(struct request *request, struct err *err)
     return code;
 }
 
+static int take_v2(struct openapi_docs *docs, bool proto, struct document *ret_document, struct err *err)
+{
+    LOCKED(&docs->lock);
+    struct document *kept = &docs->v2[proto];
+
+    if (!kept->text) {
+        AUTO_DEINIT(buf, text) = BUF_INIT;
+        int code = openapi_v2_write(&text, docs->resources, docs->resource_count, proto, err);
+
+        if (code < 0 || (code = document_init(kept, &text, err)) < 0)
+            return code;
+    }
+    *ret_document = *kept;
+    blob_ref(ret_document->text);
+    return 0;
+}
+
 int openapi_v2_handle(struct request *request, struct err *err)
 {
-    return err_set(err, ERR_NOT_FOUND, "OpenAPI is served as version 3 only: /openapi/v3");
+    struct str rest = request->accept;
+    struct document document = { 0 };
+    struct accept_item item;
+    bool proto = false;
+    int code;
+
+    if ((code = request_only_read(request, err)) < 0)
+        return code;
+    while (!proto && accept_next(&rest, &item))
+        proto = str_is(item.type, OPENAPI_V2_PROTO_ASKED) || str_is(item.type, OPENAPI_V2_PROTO);
+    if (!proto && !accepts_json(request->accept))
+        return err_set(err, ERR_NOT_ACCEPTABLE,
+                       "only the following media types are accepted: application/json, " OPENAPI_V2_PROTO);
+    if ((code = take_v2(request->server->openapi, proto, &document, err)) < 0)
+        return code;
+    code = document_reply(request, &document, proto ? OPENAPI_V2_PROTO : "application/json", NULL, err);
+    document_deinit(&document);
+    return code;
 }

@@ -2,7 +2,7 @@
  *
  *   /openapi/v3                    names the documents, each with a URL that changes with its content
  *   /openapi/v3/apis/GROUP/VERSION one document
- *   /openapi/v2                    the older form: refused, clients then use the newer one
+ *   /openapi/v2                    the older form: all in one, as JSON or protobuf (kubectl up to 1.28, older Helm)
  *
  * Documents are written on first demand and kept. */
 #pragma once
