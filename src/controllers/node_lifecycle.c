@@ -202,12 +202,14 @@ static int update_taints(struct node_lifecycle *self, struct object **object, st
 {
     struct node node = *OBJECT_VIEW(*object, node);
     struct object *written = NULL;
+    struct taint_array taints;
     bool drive_away = may_drive_away(self, &node, ret_wait);
 
-    if (!node_wanted_taints(&node, drive_away, controller_wall(&self->base), arena, &node.spec.taints))
+    if (!node_wanted_taints(&node, drive_away, controller_wall(&self->base), arena, &taints))
         return 0;
-    if (!node.spec.taints.items)
+    if (!taints.items)
         return err_set(err, ERR_NO_MEMORY, "taints");
+    node.spec.taints = taints;
     int code = client_update(self->base.client, &RESOURCE_NODES, STR_NULL, &node,
                              STR("node-lifecycle-controller: taints after conditions"), (*object)->revision, &written,
                              err);
