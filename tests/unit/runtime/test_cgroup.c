@@ -152,10 +152,10 @@ static void test_life(void **state)
     const struct oci_resources limits = { .cpu_request_milli = 100, .cpu_limit_milli = 200, .memory_limit = 64 << 20,
                                           .pids_limit = 20 };
     struct cgroup_usage usage;
-    int fds[CGROUP_HIERARCHIES_MAX];
+    int fds[CGROUP_HIERARCHIES_MAX] = { 0 };
     char path[128], value[64];
     struct err err = { 0 };
-    size_t count;
+    size_t count = 0;
     pid_t pid;
 
     snprintf(path, sizeof path, "%s/pod/inner", parent);
