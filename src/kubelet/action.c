@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "kubelet/probe.h"
 
 #define OUTPUT_SHOWN 1024
@@ -22,7 +21,7 @@ static int run_exec(const struct exec_action *exec, const struct action_target *
     struct process_result result = { 0 };
     const struct container_exec options = { .args = { exec->command.items, exec->command.count },
                                             .timeout = target->timeout, .max_output = OUTPUT_SHOWN };
-    int code = container_exec(target->runtime, target->container_id, &options, &result, err);
+    int code = container_exec(target->kubelet->options.runtime, target->container_id, &options, &result, err);
 
     if (code < 0)
         return code;
@@ -128,11 +127,14 @@ static int run_tcp(const struct tcp_socket_action *tcp, const struct action_targ
     return error == 0 ? 0 : err_set(err, ERR_INVALID, "dial tcp %s:%d: %s", host, port, strerror(error));
 }
 
-static int run_sleep(const struct sleep_action *sleep_for)
+/* Ends early when the kubelet does. */
+static int run_sleep(struct kubelet *kubelet, const struct sleep_action *sleep_for, nsec_t most)
 {
-    struct timespec ts = { .tv_sec = MAX(sleep_for->seconds, 0) };
+    nsec_t end = clock_now(kubelet->options.clock) + MIN(MAX(sleep_for->seconds, 0) * NSEC_PER_SEC, most), left;
 
-    nanosleep(&ts, NULL);
+    LOCKED(&kubelet->lock);
+    while (!kubelet->stopping && (left = end - clock_now(kubelet->options.clock)) > 0)
+        cond_wait_for(&kubelet->background_done, &kubelet->lock, left);
     return 0;
 }
 
@@ -145,7 +147,7 @@ int action_run(const struct action *action, const struct action_target *target, 
     if (action->tcp_socket)
         return run_tcp(action->tcp_socket, target, err);
     if (action->sleep)
-        return run_sleep(action->sleep);
+        return run_sleep(target->kubelet, action->sleep, target->timeout);
     return err_set(err, ERR_NOT_SUPPORTED, "%s", action->grpc ? "gRPC probes are not supported on this node"
                                                               : "an action without exec, httpGet or tcpSocket");
 }
@@ -153,6 +155,8 @@ int action_run(const struct action *action, const struct action_target *target, 
 /* -- hooks -- */
 
 struct hook {
+    atomic_uint refs;
+    _Atomic enum hook_state state;
     struct kubelet *kubelet;
     struct object *pod;
     const struct container *container;
@@ -162,10 +166,18 @@ struct hook {
     int signal; /* sent afterwards; 0: postStart */
 };
 
-static void hook_free(struct hook *hook)
+struct hook *hook_unref(struct hook *hook)
 {
-    object_unref(hook->pod);
-    free(hook);
+    if (hook && atomic_fetch_sub(&hook->refs, 1) == 1) {
+        object_unref(hook->pod);
+        free(hook);
+    }
+    return NULL;
+}
+
+enum hook_state hook_state(const struct hook *hook, struct str container_id)
+{
+    return hook && str_is(container_id, hook->id) ? atomic_load(&hook->state) : HOOK_NONE;
 }
 
 static void hook_run(void *arg)
@@ -175,7 +187,7 @@ static void hook_run(void *arg)
     const struct action action = { hook->handler->exec, hook->handler->http_get, hook->handler->tcp_socket, NULL,
                                    hook->handler->sleep };
     const struct action_target target = {
-        .runtime = kubelet->options.runtime,
+        .kubelet = kubelet,
         .http = prober_http(kubelet->prober),
         .container_id = str_from(hook->id),
         .host = str_from(hook->ip),
@@ -191,43 +203,73 @@ static void hook_run(void *arg)
                      hook->signal ? "PreStopHook" : "PostStartHook", err.message);
     if (hook->signal)
         container_signal(kubelet->options.runtime, target.container_id, hook->signal, NULL);
-    else if (code < 0)
-        container_stop(kubelet->options.runtime, target.container_id, 15, 0, NULL);
-    hook_free(hook);
+    atomic_store(&hook->state, code < 0 ? HOOK_FAILED : HOOK_DONE);
+    if (!hook->signal)
+        pod_wake(kubelet, hook->pod->key);
+    hook_unref(hook);
     kubelet_background(kubelet, -1);
 }
 
-static int start(struct pod_sync *sync, struct container_slot *slot, const struct lifecycle_handler *handler,
-                 const char *id, nsec_t timeout, int signal)
+static struct hook *hook_new(struct pod_sync *sync, struct container_slot *slot, struct str id)
 {
     struct hook *hook = calloc(1, sizeof *hook);
 
     if (!hook)
-        return -ERR_NO_MEMORY;
-    *hook = (struct hook){ .kubelet = sync->kubelet, .pod = object_ref(sync->object), .container = slot->spec,
-                           .handler = handler, .timeout = timeout, .signal = signal };
-    snprintf(hook->id, sizeof hook->id, "%s", id);
+        return NULL;
+    atomic_init(&hook->refs, 1);
+    atomic_init(&hook->state, HOOK_RUNNING);
+    hook->kubelet = sync->kubelet;
+    hook->pod = object_ref(sync->object);
+    hook->container = slot->spec;
+    snprintf(hook->id, sizeof hook->id, STR_FMT, STR_ARG(id));
     snprintf(hook->ip, sizeof hook->ip, "%s", sync->state->ip);
-    kubelet_background(sync->kubelet, 1);
-    int code = executor_post(sync->kubelet->options.executor, hook_run, hook, NULL);
+    return hook;
+}
+
+/* Takes the reference that the running hook will give back. */
+static int hook_start(struct hook *hook)
+{
+    kubelet_background(hook->kubelet, 1);
+    atomic_fetch_add(&hook->refs, 1);
+    int code = executor_post(hook->kubelet->options.executor, hook_run, hook, NULL);
 
     if (code < 0) {
-        hook_free(hook);
-        kubelet_background(sync->kubelet, -1);
+        hook_unref(hook);
+        kubelet_background(hook->kubelet, -1);
     }
     return code;
 }
 
-int action_start_hook(struct pod_sync *sync, struct container_slot *slot, const struct lifecycle_handler *handler,
-                      nsec_t grace, int signal)
+int hook_start_pre_stop(struct pod_sync *sync, struct container_slot *slot, nsec_t grace, int signal)
 {
-    const char *id = arena_cstr(sync->arena, slot->current->id);
+    struct hook *hook = hook_new(sync, slot, slot->current->id);
 
-    return id ? start(sync, slot, handler, id, grace, signal) : -ERR_NO_MEMORY;
+    if (!hook)
+        return -ERR_NO_MEMORY;
+    hook->handler = slot->spec->lifecycle->pre_stop;
+    hook->timeout = grace;
+    hook->signal = signal;
+    int code = hook_start(hook);
+
+    hook_unref(hook);
+    return code;
 }
 
-void action_start_post(struct pod_sync *sync, struct container_slot *slot, const char *id)
+int hook_start_post_start(struct pod_sync *sync, struct container_slot *slot, const char *id)
 {
-    if (start(sync, slot, slot->spec->lifecycle->post_start, id, HOOK_TIMEOUT, 0) < 0)
-        log_warn("kubelet", STR_FMT ": postStart could not be run", STR_ARG(sync->state->key));
+    struct hook *hook = hook_new(sync, slot, str_from(id));
+
+    if (!hook)
+        return -ERR_NO_MEMORY;
+    hook->handler = slot->spec->lifecycle->post_start;
+    hook->timeout = HOOK_TIMEOUT;
+    int code = hook_start(hook);
+
+    if (code < 0) {
+        hook_unref(hook);
+        return code;
+    }
+    hook_unref(slot->memory->post_start);
+    slot->memory->post_start = hook;
+    return 0;
 }

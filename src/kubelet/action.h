@@ -13,7 +13,7 @@ struct action {
 };
 
 struct action_target {
-    struct runtime *runtime;
+    struct kubelet *kubelet;
     struct http_client *http;
     struct str container_id, host; /* host: the pod's address */
     const struct container_port_array *ports; /* for named ports */
@@ -23,8 +23,12 @@ struct action_target {
 /* Blocks. 0: success; ERR_INVALID: the action's own failure, as people should read it; others: it could not be tried. */
 int action_run(const struct action *action, const struct action_target *target, struct err *err);
 
-/* Runs preStop in the background, then sends the signal. */
-int action_start_hook(struct pod_sync *sync, struct container_slot *slot, const struct lifecycle_handler *handler,
-                      nsec_t grace, int signal);
-/* Runs postStart in the background; its failure kills the container. */
-void action_start_post(struct pod_sync *sync, struct container_slot *slot, const char *id);
+/* Hooks run in the background. preStop: then the signal is sent. */
+int hook_start_pre_stop(struct pod_sync *sync, struct container_slot *slot, nsec_t grace, int signal);
+/* postStart, kept in the slot's memory; the pod is woken when it has ended. */
+int hook_start_post_start(struct pod_sync *sync, struct container_slot *slot, const char *id);
+
+enum hook_state { HOOK_NONE, HOOK_RUNNING, HOOK_DONE, HOOK_FAILED };
+/* HOOK_NONE: no hook, or of another container. */
+enum hook_state hook_state(const struct hook *hook, struct str container_id);
+struct hook *hook_unref(struct hook *hook);

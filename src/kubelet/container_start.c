@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "kubelet/action.h"
 #include "kubelet/env.h"
 #include "kubelet/host_files.h"
@@ -107,7 +108,11 @@ static int set_user(struct launch *launch, struct err *err)
     launch->spec.oci.additional_gids = launch->gids.items;
     launch->spec.oci.additional_gid_count = launch->gids.count;
     if (not_root && user.uid == 0)
-        return err_set(err, ERR_INVALID, "container has runAsNonRoot and image will run as root");
+        return err_set(err, ERR_INVALID, "%s (pod: \"" STR_FMT "_" STR_FMT "(" STR_FMT ")\", container: " STR_FMT ")",
+                       uid.set ? "container's runAsUser breaks non-root policy"
+                               : "container has runAsNonRoot and image will run as root",
+                       STR_ARG(launch->sync->object->meta->name), STR_ARG(launch->sync->object->meta->namespace),
+                       STR_ARG(launch->sync->state->uid), STR_ARG(launch->slot->spec->name));
     return 0;
 }
 
@@ -151,6 +156,26 @@ static enum oci_propagation propagation_of(struct str name)
                                              : OCI_PROPAGATION_PRIVATE;
 }
 
+/* A subPath is pinned by a mount of its own below the pod's folder: a path would be followed a second time by crun, and
+ * another container of the pod may have put a link there meanwhile. */
+static int pin_sub_path(struct launch *launch, struct str sub, char **path, struct err *err)
+{
+    const struct pod_sync *sync = launch->sync;
+    char *pod = path_pod(sync->arena, sync->kubelet, sync->state->uid);
+    const char *pin = pod ? arena_printf(sync->arena, "%s/subpaths/" STR_FMT "/%zu", pod,
+                                         STR_ARG(launch->slot->spec->name), launch->mounts.count)
+                                .data
+                          : NULL;
+
+    if (!pin)
+        return err_set(err, ERR_NO_MEMORY, "subPath");
+    int code = volume_pin(*path, sub, pin, err);
+
+    if (code == 0)
+        *path = (char *)pin;
+    return code;
+}
+
 static int add_volume_mount(struct launch *launch, const struct volume_mount *mount, struct err *err)
 {
     struct pod_sync *sync = launch->sync;
@@ -161,7 +186,7 @@ static int add_volume_mount(struct launch *launch, const struct volume_mount *mo
     int code = volume_path(sync, mount->name, &path, err);
 
     if (code == 0 && sub.len)
-        code = volume_sub_path(sync, path, sub, &path, err);
+        code = pin_sub_path(launch, sub, &path, err);
     if (code < 0)
         return code;
     const struct oci_mount bind = {
@@ -296,10 +321,11 @@ static int set_basics(struct launch *launch, struct err *err)
     launch->spec.keep_stdin = opt_or(spec->stdin, false);
     launch->spec.stdin_once = opt_or(spec->stdin_once, false);
     launch->spec.oci.terminal = opt_or(spec->tty, false);
+    launch->spec.oci.hostname = sync->sandbox.host_network ? sync->kubelet->options.node_name : pod_hostname(sync);
     launch->spec.oci.rootfs = str_from(launch->rootfs);
     launch->spec.oci.cwd = spec->working_dir.len ? spec->working_dir : image_cwd.len ? image_cwd : STR("/");
-    launch->spec.oci.env = launch->env.vars.items;
-    launch->spec.oci.env_count = launch->env.vars.count;
+    launch->spec.oci.env = launch->env.all.items;
+    launch->spec.oci.env_count = launch->env.all.count;
     launch->spec.oci.resources = container_resources(spec);
     launch->spec.oci.oom_score_adj = container_oom_score_adj(
         sync->pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
@@ -367,21 +393,34 @@ static void keep_start_error(struct launch *launch, const struct err *err)
     char path[PATH_MAX];
 
     if (snprintf(path, sizeof path, "%s/termination-log", launch->folder) < (int)sizeof path)
-        file_write_atomic(path, str_from(err->message), 0666, NULL);
+        file_write_plain(path, str_from(err->message), 0666, NULL);
 }
 
-static int create_and_start(struct launch *launch, struct err *err)
+static void note_start(struct launch *launch, const char *id)
+{
+    struct pod_sync *sync = launch->sync;
+    struct container_slot *slot = launch->slot;
+
+    sync_event(sync, slot->spec, "Normal", "Started", "Started container " STR_FMT, STR_ARG(slot->spec->name));
+    slot->memory->reason = NULL;
+    slot->memory->kill_reason = NULL;
+    slot->memory->post_start = hook_unref(slot->memory->post_start);
+    image_store_touch(sync->kubelet->options.images, launch->image);
+    if (slot->spec->lifecycle && slot->spec->lifecycle->post_start && hook_start_post_start(sync, slot, id) < 0)
+        log_warn("kubelet", STR_FMT ": postStart could not be run", STR_ARG(sync->state->key));
+}
+
+static int create_and_start(struct launch *launch, char *ret_id, struct err *err)
 {
     struct pod_sync *sync = launch->sync;
     struct container_slot *slot = launch->slot;
     struct runtime *runtime = sync->kubelet->options.runtime;
-    char id[CONTAINER_ID_LEN + 1];
-    int code = container_create(runtime, &launch->spec, id, err);
+    int code = container_create(runtime, &launch->spec, ret_id, err);
 
     if (code < 0)
         return refuse(launch, "CreateContainerError", err);
     sync_event(sync, slot->spec, "Normal", "Created", "Created container: " STR_FMT, STR_ARG(slot->spec->name));
-    code = container_start(runtime, str_from(id), err);
+    code = container_start(runtime, str_from(ret_id), err);
     if (code < 0) {
         keep_start_error(launch, err);
         sync_event(sync, slot->spec, "Warning", "Failed", "Error: %s", err->message);
@@ -390,16 +429,11 @@ static int create_and_start(struct launch *launch, struct err *err)
         pod_wake(sync->kubelet, sync->state->key);
         return 1;
     }
-    sync_event(sync, slot->spec, "Normal", "Started", "Started container " STR_FMT, STR_ARG(slot->spec->name));
-    slot->memory->reason = NULL;
-    slot->memory->kill_reason = NULL;
-    image_store_touch(sync->kubelet->options.images, launch->image);
-    if (slot->spec->lifecycle && slot->spec->lifecycle->post_start)
-        action_start_post(sync, slot, id);
+    note_start(launch, ret_id);
     return 0;
 }
 
-int container_launch(struct pod_sync *sync, struct container_slot *slot, struct err *err)
+int container_launch(struct pod_sync *sync, struct container_slot *slot, char *ret_id, struct err *err)
 {
     struct launch launch = { .sync = sync, .slot = slot, .attempt = slot->current ? slot->current->attempt + 1 : 0 };
     struct err why = { 0 };
@@ -412,7 +446,7 @@ int container_launch(struct pod_sync *sync, struct container_slot *slot, struct 
     else if (code == 0 && (build(&launch, &why) < 0 || set_user(&launch, &why) < 0))
         code = refuse(&launch, why.code == ERR_INVALID ? "CreateContainerConfigError" : "CreateContainerError", &why);
     else if (code == 0)
-        code = create_and_start(&launch, &why);
+        code = create_and_start(&launch, ret_id, &why);
     launch_deinit(&launch);
     return code;
 }

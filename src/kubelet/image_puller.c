@@ -9,6 +9,7 @@
 
 #define BACKOFF_BASE (10 * NSEC_PER_SEC)
 #define BACKOFF_CAP (300 * NSEC_PER_SEC)
+#define ERROR_SHOWN (2 * NSEC_PER_SEC) /* then it is a back-off */
 
 enum pull_state { PULL_RUNNING, PULL_DONE, PULL_FAILED };
 
@@ -16,12 +17,13 @@ struct pull {
     struct puller *puller;
     struct str key; /* "uid/container" in text */
     struct object *pod;
-    struct str pod_key, ref, container;
+    struct str pod_key, ref;
+    struct str path; /* spec.containers{name} */
     enum pull_state state;
     struct image *image;
     unsigned failures;
-    nsec_t not_before;
-    const char *reason;
+    nsec_t failed_at, not_before;
+    bool bad_name;
     char message[512];
     bool forgotten;
     struct arena arena;
@@ -113,25 +115,32 @@ static void note_failure(struct pull *pull, int code, const struct err *err)
     struct kubelet *kubelet = pull->puller->kubelet;
 
     pull->state = PULL_FAILED;
-    pull->reason = code == -ERR_INVALID && strstr(err->message, "invalid reference format") ? "InvalidImageName"
-                                                                                            : "ErrImagePull";
+    pull->bad_name = code == -ERR_INVALID && strstr(err->message, "invalid reference format");
     snprintf(pull->message, sizeof pull->message, "%s", err->message);
-    pull->not_before = clock_now(kubelet->options.clock) + MIN(BACKOFF_BASE << MIN(pull->failures, 6u), BACKOFF_CAP);
+    pull->failed_at = clock_now(kubelet->options.clock);
+    pull->not_before = pull->failed_at + MIN(BACKOFF_BASE << MIN(pull->failures, 6u), BACKOFF_CAP);
     pull->failures++;
 }
 
 static void report(struct pull *pull, int code, nsec_t took, const struct err *err)
 {
-    struct kubelet *kubelet = pull->puller->kubelet;
-    struct str path = arena_printf(&pull->arena, "spec.containers{" STR_FMT "}", STR_ARG(pull->container));
+    struct event_recorder *events = pull->puller->kubelet->events;
 
-    if (code == 0)
-        event_record(kubelet->events, pull->pod, path, "Normal", "Pulled",
+    if (code == 0) {
+        event_record(events, pull->pod, pull->path, "Normal", "Pulled",
                      "Successfully pulled image \"" STR_FMT "\" in %lldms. Image size: %llu bytes.", STR_ARG(pull->ref),
                      (long long)(took / NSEC_PER_MSEC), (unsigned long long)pull->image->size);
-    else
-        event_record(kubelet->events, pull->pod, path, "Warning", "Failed", "Failed to pull image \"" STR_FMT "\": %s",
-                     STR_ARG(pull->ref), err->message);
+        return;
+    }
+    if (pull->bad_name) {
+        event_record(events, pull->pod, pull->path, "Warning", "InspectFailed",
+                     "Failed to apply default image tag \"" STR_FMT "\": %s", STR_ARG(pull->ref), err->message);
+        event_record(events, pull->pod, pull->path, "Warning", "Failed", "Error: InvalidImageName");
+        return;
+    }
+    event_record(events, pull->pod, pull->path, "Warning", "Failed", "Failed to pull image \"" STR_FMT "\": %s",
+                 STR_ARG(pull->ref), err->message);
+    event_record(events, pull->pod, pull->path, "Warning", "Failed", "Error: ErrImagePull");
 }
 
 static void pull_run(void *arg)
@@ -177,7 +186,8 @@ static struct pull *pull_new(struct puller *puller, const struct pod_sync *sync,
     pull->key = arena_str(&pull->arena, key);
     pull->pod_key = arena_str(&pull->arena, sync->state->key);
     pull->ref = arena_str(&pull->arena, slot->spec->image);
-    pull->container = arena_str(&pull->arena, slot->spec->name);
+    pull->path = arena_printf(&pull->arena, "spec.%s{" STR_FMT "}", slot->init ? "initContainers" : "containers",
+                              STR_ARG(slot->spec->name));
     return arena_failed(&pull->arena) ? pull_free(pull) : pull;
 }
 
@@ -210,53 +220,6 @@ static void drop(struct puller *puller, struct pull *pull)
         pull_free(pull);
 }
 
-/* Locked. What is known of a pull that was begun. */
-static int look_at(struct puller *puller, struct pod_sync *sync, struct container_slot *slot, struct pull *pull,
-                   struct image **ret_image, struct err *err)
-{
-    switch (pull->state) {
-    case PULL_DONE:
-        *ret_image = TAKE(pull->image);
-        drop(puller, pull);
-        return 0;
-    case PULL_RUNNING:
-        if (!slot->memory->reason || strcmp(slot->memory->reason, "ImagePullBackOff") != 0)
-            say(slot, "ContainerCreating", "");
-        return 1;
-    default:
-        break;
-    }
-    if (strcmp(pull->reason, "InvalidImageName") == 0) {
-        char message[512];
-
-        snprintf(message, sizeof message, "Failed to apply default image tag \"" STR_FMT "\": %.400s",
-                 STR_ARG(slot->spec->image), pull->message);
-        say(slot, "InvalidImageName", message);
-        return 1;
-    }
-    if (pull->not_before <= sync->now) {
-        int code = pull_start(puller, sync, slot, pull, err);
-
-        return code < 0 ? code : 1;
-    }
-    bool first = !slot->memory->reason || strncmp(slot->memory->reason, "ErrImage", 8) != 0;
-
-    if (first && (!slot->memory->reason || strcmp(slot->memory->reason, "ImagePullBackOff") != 0)) {
-        say(slot, "ErrImagePull", pull->message);
-        sync_wake_after(sync, NSEC_PER_SEC); /* then it is a back-off */
-    } else if (strcmp(slot->memory->reason, "ImagePullBackOff") != 0) {
-        char message[512];
-
-        snprintf(message, sizeof message, "Back-off pulling image \"" STR_FMT "\": ErrImagePull: %.400s",
-                 STR_ARG(slot->spec->image), pull->message);
-        say(slot, "ImagePullBackOff", message);
-        sync_event(sync, slot->spec, "Normal", "BackOff", "Back-off pulling image \"" STR_FMT "\"",
-                   STR_ARG(slot->spec->image));
-    }
-    sync_wake_after(sync, pull->not_before - sync->now);
-    return 1;
-}
-
 /* 0: found; 1: the policy wants a pull; 2: the policy forbids it and it is not there. */
 static int look_locally(struct puller *puller, const struct container_slot *slot, struct image **ret_image)
 {
@@ -267,6 +230,62 @@ static int look_locally(struct puller *puller, const struct container_slot *slot
     if (image_store_find(puller->kubelet->options.images, slot->spec->image, ret_image, NULL) == 0)
         return 0;
     return str_is(policy, "Never") ? 2 : 1;
+}
+
+static bool says(const struct container_slot *slot, const char *reason)
+{
+    return slot->memory->reason && strcmp(slot->memory->reason, reason) == 0;
+}
+
+/* Between tries: first what was wrong, then that it will be tried again. */
+static void look_at_failure(struct pod_sync *sync, struct container_slot *slot, const struct pull *pull)
+{
+    char message[700];
+
+    if (pull->bad_name) {
+        snprintf(message, sizeof message, "Failed to apply default image tag \"" STR_FMT "\": %s",
+                 STR_ARG(slot->spec->image), pull->message);
+        say(slot, "InvalidImageName", message);
+        return;
+    }
+    sync_wake_after(sync, pull->not_before - sync->now);
+    if (sync->now < pull->failed_at + ERROR_SHOWN) {
+        say(slot, "ErrImagePull", pull->message);
+        sync_wake_after(sync, pull->failed_at + ERROR_SHOWN - sync->now);
+        return;
+    }
+    if (!says(slot, "ImagePullBackOff")) {
+        sync_event(sync, slot->spec, "Normal", "BackOff", "Back-off pulling image \"" STR_FMT "\"",
+                   STR_ARG(slot->spec->image));
+        sync_event(sync, slot->spec, "Warning", "Failed", "Error: ImagePullBackOff");
+    }
+    snprintf(message, sizeof message, "Back-off pulling image \"" STR_FMT "\": ErrImagePull: %s",
+             STR_ARG(slot->spec->image), pull->message);
+    say(slot, "ImagePullBackOff", message);
+}
+
+/* Locked. What is known of a pull that was begun. */
+static int look_at(struct puller *puller, struct pod_sync *sync, struct container_slot *slot, struct pull *pull,
+                   struct image **ret_image, struct err *err)
+{
+    if (pull->state == PULL_RUNNING)
+        return 1; /* after a failed try that one's reason stays */
+    if (pull->state == PULL_DONE) {
+        *ret_image = TAKE(pull->image);
+        drop(puller, pull);
+        return 0;
+    }
+    if (look_locally(puller, slot, ret_image) == 0) { /* somebody else brought it */
+        drop(puller, pull);
+        return 0;
+    }
+    if (!pull->bad_name && pull->not_before <= sync->now) {
+        int code = pull_start(puller, sync, slot, pull, err);
+
+        return code < 0 ? code : 1;
+    }
+    look_at_failure(sync, slot, pull);
+    return 1;
 }
 
 int puller_get(struct puller *puller, struct pod_sync *sync, struct container_slot *slot, struct image **ret_image,
@@ -294,6 +313,10 @@ int puller_get(struct puller *puller, struct pod_sync *sync, struct container_sl
 
         snprintf(message, sizeof message, "Container image \"" STR_FMT "\" is not present with pull policy of Never",
                  STR_ARG(slot->spec->image));
+        if (!says(slot, "ErrImageNeverPull")) {
+            sync_event(sync, slot->spec, "Warning", "ErrImageNeverPull", "%s", message);
+            sync_event(sync, slot->spec, "Warning", "Failed", "Error: ErrImageNeverPull");
+        }
         say(slot, "ErrImageNeverPull", message);
         sync_wake_after(sync, BACKOFF_BASE);
         return 1;
@@ -310,7 +333,6 @@ int puller_get(struct puller *puller, struct pod_sync *sync, struct container_sl
         pull_free(pull);
         return code;
     }
-    say(slot, "ContainerCreating", "");
     return 1;
 }
 

@@ -14,8 +14,10 @@
 #include "client/workqueue.h"
 #include "kubelet/kubelet.h"
 
+struct hook;
 struct prober;
 struct puller;
+struct source;
 struct log_server;
 struct node_reporter;
 
@@ -50,7 +52,21 @@ struct container_memory {
     const char *kill_reason;  /* why we are stopping it; NULL: we are not */
     nsec_t kill_at;           /* clock_now(): SIGKILL then */
     char counted[CONTAINER_ID_LEN + 1]; /* the container whose crash was counted */
-    char hooked[CONTAINER_ID_LEN + 1];  /* the container whose postStart hook has run */
+    struct hook *post_start;  /* of the present container; NULL: none */
+};
+
+/* What probes have found so far. */
+struct probe_state {
+    bool started, ready;   /* startup and readiness; started is true without a startup probe */
+    const char *failed;    /* "liveness" or "startup": to be restarted; NULL: no */
+    int64_t grace_seconds; /* of the failed probe; -1: the pod's */
+};
+
+/* The conditions that are ours, in the order in which they are written. */
+enum { CONDITION_SANDBOX, CONDITION_INITIALIZED, CONDITION_READY, CONDITION_CONTAINERS_READY, CONDITION_COUNT };
+struct condition_memory {
+    bool known, value;
+    nsec_t since; /* Unix time */
 };
 
 struct pod_state {
@@ -58,9 +74,15 @@ struct pod_state {
     VEC(struct container_memory *) containers;
     bool volumes_ready, network_ready;
     nsec_t volumes_at;        /* clock_now() of the last refresh */
+    uint64_t volumes_meta;    /* digest of the labels and annotations that were seen then */
+    unsigned setup_failures;  /* in a row */
+    nsec_t setup_at;          /* clock_now(): not tried again earlier */
     char ip[64];
     bool stopping;            /* the grace period has begun */
     nsec_t stop_at;           /* clock_now(): everything is killed then */
+    bool removed;             /* containers, network and folders are given back */
+    nsec_t started_at;        /* Unix time when the node first saw it; 0: not yet */
+    struct condition_memory conditions[CONDITION_COUNT];
     char *status;             /* as last written to the API */
     char failure_reason[32], failure_message[256]; /* the pod as a whole has failed (DeadlineExceeded) */
 };
@@ -76,6 +98,9 @@ struct container_slot {
     struct container_memory *memory;
     bool init, sidecar; /* sidecar: an init container with restartPolicy Always */
     const struct runtime_container *current, *previous;
+    struct probe_state probes; /* of the current one, while it runs */
+    bool starting;             /* it runs, and its postStart hook has not ended */
+    bool hook_failed;
 };
 
 /* One reconcile of one pod. */
@@ -88,7 +113,7 @@ struct pod_sync {
     struct container_slot *slots; /* init containers first, in order */
     size_t slot_count, init_count;
     struct sandbox sandbox;
-    bool have_sandbox;
+    struct source *sources;       /* ConfigMaps and Secrets read so far */
     nsec_t now;                   /* clock_now() */
     nsec_t wake_after;            /* 0: nothing to wait for */
 };
@@ -99,27 +124,45 @@ void sync_event(struct pod_sync *sync, const struct container *container, const 
 
 /* pod_worker.c */
 int pod_reconcile(void *ctx, struct str key, struct arena *arena, struct err *err);
-void pod_wake(struct kubelet *kubelet, struct str key);
+void pod_wake(struct kubelet *kubelet, struct str key); /* any thread; nothing while the kubelet is being freed */
 int pod_find_slots(struct pod_sync *sync, struct err *err);
+
+/* slot.c: what a pod's containers are, by spec and runtime alone */
+int slots_match(struct pod_sync *sync, const struct runtime_container *list, size_t count, struct err *err);
 bool slot_is_running(const struct container_slot *slot);
 bool slot_has_exited(const struct container_slot *slot);
+bool slot_succeeded(const struct container_slot *slot);
 bool slot_will_restart(const struct pod_sync *sync, const struct container_slot *slot);
-bool slot_is_ready(const struct pod_sync *sync, const struct container_slot *slot, bool *ret_started);
-bool pod_is_finished(const struct pod_sync *sync); /* nothing runs and nothing will again */
+bool slot_is_ready(const struct container_slot *slot);
+bool slot_is_started(const struct container_slot *slot);
+bool pod_is_finished(const struct pod_sync *sync); /* no main container runs or will again */
+bool pod_is_past_init(const struct pod_sync *sync); /* a main container exists: init containers never run again */
+
+/* restart.c: counts the crash of an exited container, once; how long its restart must wait (0: not at all) and which
+ * back-off that is. The first restart is immediate, then 10 s doubling to 5 minutes. */
+nsec_t restart_wait(struct container_memory *memory, const struct runtime_container *exited, nsec_t now, nsec_t wall,
+                    nsec_t *ret_backoff);
 
 /* pod_setup.c: what a pod needs before its containers, and its removal */
-int pod_prepare(struct pod_sync *sync, struct err *err);
+int pod_prepare(struct pod_sync *sync); /* 1: it waits for its next try; the events say why */
+struct str pod_hostname(const struct pod_sync *sync);
 int pod_remove(struct kubelet *kubelet, struct str uid, bool keep_logs, struct err *err);
 
-/* pod_status.c */
+/* pod_status.c: from slots and state alone; in the arena. Conditions keep the time of their last change in the state. */
+int pod_status_make(struct pod_sync *sync, struct pod_status *ret_status, struct err *err);
+
+/* pod_report.c: writes it when it differs from what was written last */
 int pod_report(struct pod_sync *sync, struct err *err);
 
-/* container_start.c: 0 started; 1 waits (the memory says why); negative: an error of ours */
-int container_launch(struct pod_sync *sync, struct container_slot *slot, struct err *err);
+/* leftovers.c: folders of pods that neither API nor worker know are removed */
+void leftovers_remove(struct kubelet *kubelet);
 
-/* container_stop.c */
-int containers_stop(struct pod_sync *sync, nsec_t until, const char *reason, struct err *err); /* 1: some still run */
-int container_halt(struct pod_sync *sync, struct container_slot *slot, nsec_t grace, const char *reason,
+/* container_start.c: 0 started, ret_id has room for CONTAINER_ID_LEN + 1; 1 waits (the memory says why); negative: an error of ours */
+int container_launch(struct pod_sync *sync, struct container_slot *slot, char *ret_id, struct err *err);
+
+/* container_stop.c. until: clock_now() when SIGKILL comes, an earlier time than before wins. 1: still running */
+int containers_stop(struct pod_sync *sync, nsec_t until, const char *reason, struct err *err);
+int container_halt(struct pod_sync *sync, struct container_slot *slot, nsec_t until, const char *reason,
                    struct err *err);
 
 /* paths.c: folders of a pod; all in the arena, data == NULL without memory */

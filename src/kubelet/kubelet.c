@@ -39,11 +39,11 @@ static void container_exited(void *arg, struct str pod_uid, struct str id)
     struct kubelet *kubelet = arg;
 
     LOCKED(&kubelet->lock);
-    for (struct map_entry *e = NULL; (e = map_next(&kubelet->states, e));) {
+    for (struct map_entry *e = NULL; !kubelet->stopping && (e = map_next(&kubelet->states, e));) {
         const struct pod_state *state = e->value;
 
         if (str_eq(state->uid, pod_uid))
-            pod_wake(kubelet, state->key);
+            workqueue_add(kubelet->queue, state->key);
     }
 }
 
@@ -80,9 +80,10 @@ static void pods_known(void *arg)
 
     if (adopt_orphans(kubelet, &err) < 0)
         log_error("kubelet", "looking for what runs already: %s", err.message);
+    leftovers_remove(kubelet);
     LOCKED(&kubelet->lock);
-    for (struct map_entry *e = NULL; (e = map_next(&kubelet->states, e));)
-        pod_wake(kubelet, e->key);
+    for (struct map_entry *e = NULL; !kubelet->stopping && (e = map_next(&kubelet->states, e));)
+        workqueue_add(kubelet->queue, e->key);
 }
 
 /* -- upkeep -- */
@@ -281,25 +282,28 @@ int kubelet_start(struct kubelet *kubelet, struct err *err)
     return code;
 }
 
-static void stop_upkeep(struct kubelet *kubelet)
+/* From here on nothing is queued, and what waits on background_done looks up. */
+static void begin_stopping(struct kubelet *kubelet)
 {
     mutex_lock(&kubelet->lock);
     kubelet->stopping = true;
+    cond_broadcast(&kubelet->background_done);
     struct executor_timer *timer = TAKE(kubelet->upkeep);
     mutex_unlock(&kubelet->lock);
-    executor_cancel_wait(kubelet->options.executor, timer);
+    if (kubelet->options.executor)
+        executor_cancel_wait(kubelet->options.executor, timer);
 }
 
+/* First those who bring work, then the work, then those whom it uses. */
 struct kubelet *kubelet_free(struct kubelet *kubelet)
 {
     if (!kubelet)
         return NULL;
-    if (kubelet->options.executor)
-        stop_upkeep(kubelet);
+    begin_stopping(kubelet);
     runtime_on_exit(kubelet->options.runtime, NULL, NULL);
     log_server_stop(kubelet->logs);
     node_reporter_free(kubelet->reporter);
-    informers_free(kubelet->informers);
+    informers_stop(kubelet->informers);
     workqueue_free(kubelet->queue);
     mutex_lock(&kubelet->lock);
     while (kubelet->background > 0)
@@ -307,6 +311,7 @@ struct kubelet *kubelet_free(struct kubelet *kubelet)
     mutex_unlock(&kubelet->lock);
     prober_free(kubelet->prober);
     puller_free(kubelet->puller);
+    informers_free(kubelet->informers);
     event_recorder_free(kubelet->events);
     pod_network_free(kubelet->network);
     for (struct map_entry *e = NULL; (e = map_next(&kubelet->states, e));)

@@ -14,32 +14,38 @@
 #include "schema/quantity.h"
 
 #define REFRESH (60 * NSEC_PER_SEC)
+#define RETRY_BASE (250 * NSEC_PER_MSEC)
+#define RETRY_CAP (10 * NSEC_PER_SEC)
 
-/* What the pod as a whole waits for shows in every container that is not there yet. */
-static void all_wait(struct pod_sync *sync, const char *reason, const char *message)
+/* Labels and annotations show in files of the downward API. */
+static uint64_t digest_meta(const struct object_meta *meta)
 {
-    for (size_t i = 0; i < sync->slot_count; i++) {
-        sync->slots[i].memory->reason = reason;
-        snprintf(sync->slots[i].memory->message, sizeof sync->slots[i].memory->message, "%s", message);
-    }
+    const struct str_map *maps[] = { &meta->labels, &meta->annotations };
+    uint64_t digest = 0;
+
+    for (size_t m = 0; m < ARRAY_LEN(maps); m++)
+        for (size_t i = 0; i < maps[m]->count; i++)
+            digest = (digest * 31 + str_hash(maps[m]->items[i].key)) * 31 + str_hash(maps[m]->items[i].value);
+    return digest;
 }
 
 static int prepare_volumes(struct pod_sync *sync, struct err *err)
 {
     struct pod_state *state = sync->state;
+    uint64_t meta = digest_meta(sync->object->meta);
 
-    if (state->volumes_ready && sync->now - state->volumes_at < REFRESH)
+    if (state->volumes_ready && sync->now - state->volumes_at < REFRESH && state->volumes_meta == meta)
         return 0;
     int code = volumes_mount(sync, err);
 
     if (code < 0) {
-        sync_event(sync, NULL, "Warning", "FailedMount", "%s", err ? err->message : "");
+        sync_event(sync, NULL, "Warning", "FailedMount", "%s", err->message);
         if (!state->volumes_ready)
-            all_wait(sync, "ContainerCreating", "");
-        return state->volumes_ready ? 0 : code;
+            return code; /* else containers keep what they have */
     }
     state->volumes_ready = true;
     state->volumes_at = sync->now;
+    state->volumes_meta = meta;
     return 0;
 }
 
@@ -59,7 +65,7 @@ static int list_sysctls(struct pod_sync *sync, struct sandbox_spec *spec, struct
 }
 
 /* Kubernetes' rule: spec.hostname or the pod's name, cut at 63 characters without a '-' or '.' at the end. */
-static struct str pod_hostname(const struct pod_sync *sync)
+struct str pod_hostname(const struct pod_sync *sync)
 {
     struct str name = sync->pod->spec.hostname.len ? sync->pod->spec.hostname : sync->object->meta->name;
 
@@ -89,7 +95,6 @@ static int prepare_sandbox(struct pod_sync *sync, struct err *err)
         code = sandbox_get(sync->kubelet->options.runtime, spec.pod_uid, sync->arena, &sync->sandbox, NULL);
     if (code < 0 || !sync->sandbox.ready)
         code = sandbox_create(sync->kubelet->options.runtime, &spec, sync->arena, &sync->sandbox, err);
-    sync->have_sandbox = code == 0;
     return code;
 }
 
@@ -157,7 +162,7 @@ static int prepare_network(struct pod_sync *sync, struct err *err)
     return 0;
 }
 
-int pod_prepare(struct pod_sync *sync, struct err *err)
+static int prepare_all(struct pod_sync *sync, struct err *err)
 {
     char *folder = path_pod(sync->arena, sync->kubelet, sync->state->uid);
     int code = folder ? file_make_dirs(folder, 0750, err) : err_set(err, ERR_NO_MEMORY, "pod folder");
@@ -166,13 +171,54 @@ int pod_prepare(struct pod_sync *sync, struct err *err)
         code = prepare_volumes(sync, err);
     if (code < 0)
         return code;
-    if ((code = prepare_sandbox(sync, err)) < 0 || (code = prepare_network(sync, err)) < 0 ||
-        (code = host_files_write(sync, err)) < 0) {
-        sync_event(sync, NULL, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s",
-                   err ? err->message : "");
-        all_wait(sync, "ContainerCreating", "");
+    bool fresh = !sync->state->network_ready;
+
+    if ((code = prepare_sandbox(sync, err)) == 0 && (code = prepare_network(sync, err)) == 0 && fresh)
+        code = host_files_write(sync, err);
+    if (code < 0) {
+        sync->state->network_ready &= !fresh;
+        sync_event(sync, NULL, "Warning", "FailedCreatePodSandBox", "Failed to create pod sandbox: %s", err->message);
     }
     return code;
+}
+
+/* What the pod as a whole waits for shows in every container that is not there yet. */
+static void tell_containers(struct pod_sync *sync, const char *message)
+{
+    for (size_t i = 0; i < sync->slot_count; i++) {
+        struct container_memory *memory = sync->slots[i].memory;
+
+        if (sync->slots[i].current)
+            continue;
+        memory->reason = NULL;
+        snprintf(memory->message, sizeof memory->message, "%s", message);
+    }
+}
+
+/* Failures are tried again less and less often; a look for another reason does not hurry that. */
+int pod_prepare(struct pod_sync *sync)
+{
+    struct pod_state *state = sync->state;
+    struct err why = { 0 };
+
+    if (state->setup_failures && sync->now < state->setup_at) {
+        sync_wake_after(sync, state->setup_at - sync->now);
+        return 1;
+    }
+    int code = prepare_all(sync, &why);
+
+    tell_containers(sync, code < 0 ? why.message : "");
+    if (code == 0) {
+        state->setup_failures = 0;
+        return 0;
+    }
+    nsec_t delay = MIN(RETRY_BASE << MIN(state->setup_failures, 8u), RETRY_CAP);
+
+    log_warn("kubelet", "pod " STR_FMT ": %s", STR_ARG(state->key), why.message);
+    state->setup_failures++;
+    state->setup_at = sync->now + delay;
+    sync_wake_after(sync, delay);
+    return 1;
 }
 
 /* -- removal -- */

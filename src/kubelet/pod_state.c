@@ -1,3 +1,4 @@
+#include "kubelet/action.h"
 #include "kubelet/internal.h"
 
 struct pod_state *pod_state_new(struct str key, struct str uid)
@@ -16,6 +17,7 @@ struct pod_state *pod_state_free(struct pod_state *state)
     if (!state)
         return NULL;
     for vec_each(&state->containers, memory) {
+        hook_unref((*memory)->post_start);
         free((char *)(*memory)->name.data);
         free(*memory);
     }

@@ -1,15 +1,13 @@
-/* pod_status.c - what the API is told of a pod: made anew from the runtime at every look, written when it differs from
- * what was written last. */
-#include <limits.h>
-#include <stdio.h>
+/* pod_status.c - what the API is told of a pod: made anew at every look from what the runtime has. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "api/resources.h"
-#include "base/file.h"
 #include "kubelet/internal.h"
 #include "kubelet/resources.h"
-#include "schema/view.h"
 
 #define TERMINATION_MESSAGE_MAX 4096
+#define TERMINATION_MESSAGES_MAX 12288 /* of a whole pod */
 
 /* -- containers -- */
 
@@ -31,22 +29,33 @@ static struct str container_id_text(struct arena *arena, const struct runtime_co
     return arena_printf(arena, "crun://" STR_FMT, STR_ARG(container->id));
 }
 
+/* The end of a file that the container may write as it likes. */
+static struct str read_end(struct arena *arena, const char *path, size_t most)
+{
+    AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+        return STR_NULL;
+    char *text = arena_alloc(arena, most);
+    ssize_t len = text ? pread(fd, text, most, MAX(st.st_size - (off_t)most, 0)) : -1;
+
+    return len > 0 ? str_of(text, (size_t)len) : STR_NULL;
+}
+
 /* What the container left in its termination log, or (when asked for) the end of its output if it failed. */
 static struct str termination_message(struct pod_sync *sync, const struct container_slot *slot,
                                       const struct runtime_container *container)
 {
     char *folder = path_container(sync->arena, sync->kubelet, sync->state->uid, container->name, container->attempt);
-    char path[PATH_MAX];
-    struct buf buf = BUF_INIT;
-    struct str text = STR_NULL;
+    const char *path = folder ? arena_printf(sync->arena, "%s/termination-log", folder).data : NULL;
+    size_t most = MIN((size_t)TERMINATION_MESSAGE_MAX, TERMINATION_MESSAGES_MAX / MAX(sync->slot_count, (size_t)1));
+    struct str text = path ? read_end(sync->arena, path, most) : STR_NULL;
 
-    if (!folder || snprintf(path, sizeof path, "%s/termination-log", folder) >= (int)sizeof path)
-        return STR_NULL;
-    if (file_read(path, 1 << 20, &buf, NULL) == 0 && buf.len)
-        text = arena_str(sync->arena, str_first(buf_str(&buf), TERMINATION_MESSAGE_MAX));
-    buf_deinit(&buf);
     if (!text.len && container->exit_code != 0 && str_is(slot->spec->termination_message_policy, "FallbackToLogsOnError"))
         text = kubelet_log_tail(sync->arena, container->log_path);
+    while (text.len && ((unsigned char)text.data[0] & 0xC0) == 0x80) /* cut within a character */
+        text = str_skip(text, 1);
     return str_is_utf8(text) ? text : STR("(the termination message is not UTF-8)");
 }
 
@@ -77,17 +86,16 @@ static const struct container_state_terminated *terminated(struct pod_sync *sync
     return state;
 }
 
-static const struct container_state_waiting *waiting(struct pod_sync *sync, const struct container_slot *slot,
-                                                     bool init_done)
+static const struct container_state_waiting *waiting(struct pod_sync *sync, const struct container_slot *slot)
 {
     struct container_state_waiting *state = arena_new_of(sync->arena, struct container_state_waiting);
 
     if (!state)
         return NULL;
-    state->reason = str_from(slot->memory->reason                 ? slot->memory->reason
-                             : !slot->init && sync->init_count && !init_done ? "PodInitializing"
-                                                                             : "ContainerCreating");
-    if (slot->memory->reason)
+    state->reason = str_from(slot->memory->reason ? slot->memory->reason
+                             : sync->init_count   ? "PodInitializing"
+                                                  : "ContainerCreating");
+    if (slot->memory->message[0] && !slot->starting)
         state->message = str_from(slot->memory->message);
     return state;
 }
@@ -101,44 +109,66 @@ static const struct container_state_running *running(struct pod_sync *sync, cons
     return state;
 }
 
-static void fill_container(struct pod_sync *sync, const struct container_slot *slot, bool init_done,
-                           struct container_status *status)
+static void fill_state(struct pod_sync *sync, const struct container_slot *slot, struct container_status *status)
+{
+    const struct runtime_container *last = slot->previous;
+
+    if (slot_is_running(slot) && !slot->starting) {
+        status->state.running = running(sync, slot->current);
+    } else if (slot_has_exited(slot) && !(slot->memory->reason && slot_will_restart(sync, slot))) {
+        status->state.terminated = terminated(sync, slot, slot->current);
+    } else {
+        status->state.waiting = waiting(sync, slot);
+        if (slot_has_exited(slot))
+            last = slot->current;
+    }
+    if (last)
+        status->last_state.terminated = terminated(sync, slot, last);
+}
+
+static void fill_container(struct pod_sync *sync, const struct container_slot *slot, struct container_status *status)
 {
     const struct runtime_container *current = slot->current;
-    bool started = false;
 
     status->name = slot->spec->name;
     status->image = slot->spec->image;
     status->image_id = STR("");
-    status->ready = slot_is_ready(sync, slot, &started);
-    status->started = (struct opt_bool){ true, started };
+    status->ready = slot_is_ready(slot);
+    status->started = (struct opt_bool){ true, slot_is_started(slot) };
     if (current) {
         status->restart_count = (int32_t)current->attempt;
         status->container_id = container_id_text(sync->arena, current);
         status->image = label(current, "image");
         status->image_id = label(current, "image-id");
     }
-    if (slot_is_running(slot)) {
-        status->state.running = running(sync, current);
-        if (slot->previous)
-            status->last_state.terminated = terminated(sync, slot, slot->previous);
-    } else if (slot_has_exited(slot) && !(slot->memory->reason && slot_will_restart(sync, slot))) {
-        status->state.terminated = terminated(sync, slot, current);
-        if (slot->previous)
-            status->last_state.terminated = terminated(sync, slot, slot->previous);
-    } else {
-        status->state.waiting = waiting(sync, slot, init_done);
-        if (slot_has_exited(slot))
-            status->last_state.terminated = terminated(sync, slot, current);
-    }
+    fill_state(sync, slot, status);
 }
 
 /* -- the pod -- */
 
 struct tally {
-    int running, waiting, restarting, stopped, failed;
-    bool init_done, init_failed;
+    int running, waiting, restarting, stopped, failed; /* of the main containers */
+    bool init_done, init_failed, any_running;
 };
+
+static void count_init(const struct pod_sync *sync, const struct container_slot *slot, struct tally *tally)
+{
+    tally->init_done &= slot->sidecar ? slot_is_started(slot) : slot_is_ready(slot);
+    tally->init_failed |= !slot->sidecar && slot_has_exited(slot) && !slot_succeeded(slot) &&
+                          !slot_will_restart(sync, slot);
+}
+
+static void count_main(const struct pod_sync *sync, const struct container_slot *slot, struct tally *tally)
+{
+    bool exited = slot_has_exited(slot), again = exited && slot_will_restart(sync, slot);
+    bool running = slot_is_running(slot) && !slot->starting;
+
+    tally->running += running;
+    tally->restarting += again;
+    tally->waiting += !running && !exited;
+    tally->stopped += exited && !again;
+    tally->failed += exited && !again && !slot_succeeded(slot);
+}
 
 static struct tally count(const struct pod_sync *sync)
 {
@@ -146,156 +176,161 @@ static struct tally count(const struct pod_sync *sync)
 
     for (size_t i = 0; i < sync->slot_count; i++) {
         const struct container_slot *slot = &sync->slots[i];
-        bool exited = slot_has_exited(slot), again = exited && slot_will_restart(sync, slot), started;
-        bool bad = exited && (slot->current->exit_code != 0 || slot->current->state == CONTAINER_UNKNOWN);
 
-        if (slot->init) {
-            bool passed = slot_is_ready(sync, slot, &started);
-
-            if (slot->sidecar)
-                passed = started;
-            tally.init_done &= passed;
-            tally.init_failed |= !slot->sidecar && bad && !again;
-            continue;
-        }
-        tally.running += slot_is_running(slot);
-        tally.restarting += again;
-        tally.waiting += !slot_is_running(slot) && !exited;
-        tally.stopped += exited && !again;
-        tally.failed += bad && !again;
+        tally.any_running |= slot_is_running(slot);
+        if (slot->init)
+            count_init(sync, slot, &tally);
+        else
+            count_main(sync, slot, &tally);
     }
-    if (tally.running || tally.restarting || tally.stopped)
-        tally.init_done = true; /* init containers may have been collected since */
+    tally.init_done |= pod_is_past_init(sync); /* they may have been collected since, sidecars may come again */
     return tally;
+}
+
+/* How it ends, once nothing runs any more; NULL: it does not. */
+static const char *end_of(const struct pod_sync *sync, const struct tally *tally)
+{
+    if (sync->state->failure_reason[0] || tally->init_failed)
+        return "Failed";
+    if (sync->state->stopping && pod_is_finished(sync))
+        return tally->failed || tally->waiting ? "Failed" : "Succeeded";
+    if (!tally->init_done || tally->waiting || tally->running || tally->restarting)
+        return NULL;
+    return tally->failed ? "Failed" : "Succeeded";
 }
 
 static const char *phase_of(const struct pod_sync *sync, const struct tally *tally)
 {
-    bool quiet = !tally->running && pod_is_finished(sync);
+    const char *end = end_of(sync, tally);
 
-    if (sync->state->failure_reason[0])
-        return quiet ? "Failed" : "Running";
-    if (tally->init_failed)
-        return "Failed";
-    if (sync->state->stopping && quiet)
-        return tally->failed || tally->waiting ? "Failed" : "Succeeded";
-    if (!tally->init_done || tally->waiting)
-        return "Pending";
-    if (tally->running || tally->restarting)
-        return "Running";
-    return tally->failed ? "Failed" : "Succeeded";
+    if (end && !tally->any_running)
+        return end;
+    return tally->init_done && !tally->waiting ? "Running" : "Pending";
 }
 
-static const struct pod_condition *present_condition(const struct pod_sync *sync, const char *type)
+/* -- conditions -- */
+
+static const char *const condition_types[CONDITION_COUNT] = {
+    [CONDITION_SANDBOX] = "PodReadyToStartContainers",
+    [CONDITION_INITIALIZED] = "Initialized",
+    [CONDITION_READY] = "Ready",
+    [CONDITION_CONTAINERS_READY] = "ContainersReady",
+};
+
+static const struct pod_condition *present_condition(const struct pod_sync *sync, struct str type)
 {
     const struct pod_condition_array *conditions = &sync->pod->status.conditions;
 
     for (size_t i = 0; i < conditions->count; i++)
-        if (str_is(conditions->items[i].type, type))
+        if (str_eq(conditions->items[i].type, type))
             return &conditions->items[i];
     return NULL;
 }
 
-static void add_condition(struct pod_sync *sync, struct pod_condition *list, size_t *count, const char *type, bool value,
-                          const char *reason, struct str message)
+/* When it became so: from memory, after a restart of the agent from the API. */
+static struct api_time condition_since(struct pod_sync *sync, int index, bool value)
 {
-    const struct pod_condition *present = present_condition(sync, type);
-    struct pod_condition *condition = &list[(*count)++];
+    struct condition_memory *memory = &sync->state->conditions[index];
 
-    condition->type = str_from(type);
-    condition->status = value ? STR("True") : STR("False");
-    condition->reason = reason ? str_from(reason) : STR_NULL;
-    condition->message = message;
-    condition->last_transition_time = present && str_eq(present->status, condition->status) &&
-                                              present->last_transition_time.set
-                                          ? present->last_transition_time
-                                          : time_of(clock_wall(sync->kubelet->options.clock));
-    condition->last_transition_time.unix_nsec -= condition->last_transition_time.unix_nsec % NSEC_PER_SEC;
+    if (!memory->known || memory->value != value) {
+        const struct pod_condition *present = present_condition(sync, str_from(condition_types[index]));
+        bool same = !memory->known && present && present->last_transition_time.set &&
+                    str_is(present->status, value ? "True" : "False");
+        nsec_t wall = clock_wall(sync->kubelet->options.clock);
+
+        *memory = (struct condition_memory){ true, value, same ? present->last_transition_time.unix_nsec
+                                                               : wall - wall % NSEC_PER_SEC };
+    }
+    return time_of(memory->since);
 }
 
-static struct str unready_text(struct pod_sync *sync, const char *what, bool init)
+static void set_condition(struct pod_sync *sync, struct pod_condition *list, int index, bool value, const char *reason,
+                          struct str message)
+{
+    list[index] = (struct pod_condition){
+        .type = str_from(condition_types[index]),
+        .status = value ? STR("True") : STR("False"),
+        .reason = reason ? str_from(reason) : STR_NULL,
+        .message = message,
+        .last_transition_time = condition_since(sync, index, value),
+    };
+}
+
+/* "containers with unready status: [a b]"; unset when there is none. */
+static struct str names_text(struct pod_sync *sync, const char *what, bool init)
 {
     struct buf buf = BUF_INIT;
-    bool started, any = false;
 
     for (size_t i = 0; i < sync->slot_count; i++) {
-        if (sync->slots[i].init != init || slot_is_ready(sync, &sync->slots[i], &started))
-            continue;
-        buf_printf(&buf, "%s" STR_FMT, any ? " " : "", STR_ARG(sync->slots[i].spec->name));
-        any = true;
+        const struct container_slot *slot = &sync->slots[i];
+
+        if (slot->init == init && !(slot->sidecar ? slot_is_started(slot) : slot_is_ready(slot)))
+            buf_printf(&buf, "%s" STR_FMT, buf.len ? " " : "", STR_ARG(slot->spec->name));
     }
-    struct str text = any && buf_ok(&buf) ? arena_printf(sync->arena, "containers with %s status: [" STR_FMT "]", what,
-                                                         STR_ARG(buf_str(&buf)))
-                                          : STR_NULL;
+    struct str text = buf.len && buf_ok(&buf) ? arena_printf(sync->arena, "containers with %s status: [" STR_FMT "]", what,
+                                                             STR_ARG(buf_str(&buf)))
+                                              : STR_NULL;
 
     buf_deinit(&buf);
     return text;
 }
 
-static bool gates_open(const struct pod_sync *sync)
+static struct str closed_gates(struct pod_sync *sync)
 {
     const struct pod_readiness_gate_array *gates = &sync->pod->spec.readiness_gates;
 
     for (size_t i = 0; i < gates->count; i++) {
-        bool open = false;
+        const struct pod_condition *condition = present_condition(sync, gates->items[i].condition_type);
 
-        for (size_t c = 0; c < sync->pod->status.conditions.count; c++)
-            open |= str_eq(sync->pod->status.conditions.items[c].type, gates->items[i].condition_type) &&
-                    str_is(sync->pod->status.conditions.items[c].status, "True");
-        if (!open)
-            return false;
+        if (!condition)
+            return arena_printf(sync->arena, "corresponding condition of pod readiness gate \"" STR_FMT "\" does not exist.",
+                                STR_ARG(gates->items[i].condition_type));
+        if (!str_is(condition->status, "True"))
+            return arena_printf(sync->arena, "the status of pod readiness gate \"" STR_FMT "\" is not \"True\", but " STR_FMT,
+                                STR_ARG(gates->items[i].condition_type), STR_ARG(condition->status));
     }
-    return true;
+    return STR_NULL;
 }
 
-static bool is_ours(struct str type)
+static void set_readiness(struct pod_sync *sync, struct pod_condition *list, bool done, bool failed)
 {
-    static const char *const ours[] = { "PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady" };
-
-    for (size_t i = 0; i < ARRAY_LEN(ours); i++)
-        if (str_is(type, ours[i]))
-            return true;
-    return false;
-}
-
-static int fill_conditions(struct pod_sync *sync, const struct tally *tally, const char *phase,
-                           struct pod_status *status, struct err *err)
-{
-    const struct pod_condition_array *present = &sync->pod->status.conditions;
-    struct pod_condition *list = arena_array_of(sync->arena, present->count + 4, struct pod_condition);
-    struct str unready = unready_text(sync, "unready", false), incomplete = unready_text(sync, "incomplete", true);
-    bool done = strcmp(phase, "Succeeded") == 0, failed = strcmp(phase, "Failed") == 0;
-    bool ready = strcmp(phase, "Running") == 0 && !unready.data && !sync->state->stopping;
+    struct str unready = names_text(sync, "unready", false), gates = closed_gates(sync);
+    bool ready = !done && !failed && !unready.data;
     const char *why = done ? "PodCompleted" : failed ? "PodFailed" : ready ? NULL : "ContainersNotReady";
-    size_t count = 0;
+    struct str message = done || failed ? STR_NULL : unready;
+    bool shut = ready && gates.data;
+
+    set_condition(sync, list, CONDITION_CONTAINERS_READY, ready, why, message);
+    set_condition(sync, list, CONDITION_READY, ready && !shut, shut ? "ReadinessGatesNotReady" : why,
+                  shut ? gates : message);
+}
+
+/* Ours only: others' conditions stay as they are in the API. */
+static int fill_conditions(struct pod_sync *sync, const struct tally *tally, struct pod_status *status, struct err *err)
+{
+    struct pod_condition *list = arena_array_of(sync->arena, CONDITION_COUNT, struct pod_condition);
+    bool done = str_is(status->phase, "Succeeded"), failed = str_is(status->phase, "Failed");
+    bool initialized = tally->init_done || done;
 
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "pod status");
-    if (sync->state->stopping && !unready.data)
-        unready = unready_text(sync, "unready", false);
-    add_condition(sync, list, &count, "PodReadyToStartContainers", sync->state->network_ready && !done && !failed, NULL,
-                  STR_NULL);
-    add_condition(sync, list, &count, "Initialized", tally->init_done || done,
-                  done ? "PodCompleted" : tally->init_done ? NULL : "ContainersNotInitialized",
-                  tally->init_done || done ? STR_NULL : incomplete);
-    add_condition(sync, list, &count, "Ready", ready && gates_open(sync), ready && !gates_open(sync) ? "ReadinessGatesNotReady" : why,
-                  done || failed || ready ? STR_NULL : unready);
-    add_condition(sync, list, &count, "ContainersReady", ready, why, done || failed || ready ? STR_NULL : unready);
-    for (size_t i = 0; i < present->count; i++)
-        if (!is_ours(present->items[i].type))
-            list[count++] = present->items[i];
-    status->conditions = (struct pod_condition_array){ list, count };
+    set_condition(sync, list, CONDITION_SANDBOX, sync->state->network_ready && !done && !failed, NULL, STR_NULL);
+    set_condition(sync, list, CONDITION_INITIALIZED, initialized,
+                  done ? "PodCompleted" : initialized ? NULL : "ContainersNotInitialized",
+                  initialized ? STR_NULL : names_text(sync, "incomplete", true));
+    set_readiness(sync, list, done, failed);
+    status->conditions = (struct pod_condition_array){ list, CONDITION_COUNT };
     return 0;
 }
 
-static int fill_containers(struct pod_sync *sync, const struct tally *tally, struct pod_status *status, struct err *err)
+static int fill_containers(struct pod_sync *sync, struct pod_status *status, struct err *err)
 {
     struct container_status *list = arena_array_of(sync->arena, sync->slot_count, struct container_status);
 
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "pod status");
     for (size_t i = 0; i < sync->slot_count; i++)
-        fill_container(sync, &sync->slots[i], tally->init_done, &list[i]);
+        fill_container(sync, &sync->slots[i], &list[i]);
     status->init_container_statuses = (struct container_status_array){ list, sync->init_count };
     status->container_statuses = (struct container_status_array){ list + sync->init_count,
                                                                   sync->slot_count - sync->init_count };
@@ -318,16 +353,24 @@ static int fill_addresses(struct pod_sync *sync, struct pod_status *status, stru
     return 0;
 }
 
-static int make_status(struct pod_sync *sync, struct pod_status *status, struct err *err)
+static struct api_time start_time(struct pod_sync *sync)
+{
+    struct pod_state *state = sync->state;
+    nsec_t wall = clock_wall(sync->kubelet->options.clock);
+
+    if (!state->started_at)
+        state->started_at = sync->pod->status.start_time.set ? sync->pod->status.start_time.unix_nsec
+                                                             : wall - wall % NSEC_PER_SEC;
+    return time_of(state->started_at);
+}
+
+int pod_status_make(struct pod_sync *sync, struct pod_status *status, struct err *err)
 {
     struct tally tally = count(sync);
-    const char *phase = phase_of(sync, &tally);
-    struct api_time now = time_of(clock_wall(sync->kubelet->options.clock));
 
-    status->phase = str_from(phase);
+    status->phase = str_from(phase_of(sync, &tally));
     status->qos_class = str_from(pod_quality_class(sync->pod));
-    status->start_time = sync->pod->status.start_time.set ? sync->pod->status.start_time : now;
-    status->nominated_node_name = sync->pod->status.nominated_node_name;
+    status->start_time = start_time(sync);
     if (sync->state->failure_reason[0]) {
         status->reason = str_from(sync->state->failure_reason);
         status->message = str_from(sync->state->failure_message);
@@ -335,37 +378,6 @@ static int make_status(struct pod_sync *sync, struct pod_status *status, struct 
     int code = fill_addresses(sync, status, err);
 
     if (code == 0)
-        code = fill_containers(sync, &tally, status, err);
-    return code == 0 ? fill_conditions(sync, &tally, phase, status, err) : code;
-}
-
-static int write_status(struct pod_sync *sync, struct str text, struct err *err)
-{
-    const struct object_meta *meta = sync->object->meta;
-    struct str patch = arena_printf(sync->arena, "{\"metadata\":{\"uid\":\"" STR_FMT "\"},\"status\":" STR_FMT "}",
-                                    STR_ARG(meta->uid), STR_ARG(text));
-
-    if (!patch.data)
-        return err_set(err, ERR_NO_MEMORY, "pod status");
-    int code = client_patch(sync->kubelet->options.client, &RESOURCE_PODS, meta->namespace, meta->name, STR("status"),
-                            PATCH_MERGE, patch, STR("kubelet: pod status"), sync->object->revision, NULL, err);
-
-    return code == -ERR_NOT_FOUND || code == -ERR_CONFLICT ? 0 : code;
-}
-
-int pod_report(struct pod_sync *sync, struct err *err)
-{
-    struct pod_status *status = arena_new_of(sync->arena, struct pod_status);
-    struct buf text = BUF_INIT;
-    int code = status ? make_status(sync, status, err) : err_set(err, ERR_NO_MEMORY, "pod status");
-
-    if (code == 0)
-        code = view_write(&text, &TYPE_POD_STATUS, status, err);
-    if (code == 0 && !(sync->state->status && str_is(buf_str(&text), sync->state->status))) {
-        code = write_status(sync, buf_str(&text), err);
-        free(sync->state->status);
-        sync->state->status = code == 0 ? str_dup(buf_str(&text)) : NULL;
-    }
-    buf_deinit(&text);
-    return code;
+        code = fill_containers(sync, status, err);
+    return code == 0 ? fill_conditions(sync, &tally, status, err) : code;
 }

@@ -15,12 +15,12 @@
 
 #include "api/resources.h"
 #include "base/log.h"
+#include "kubelet/action.h"
+#include "kubelet/image_puller.h"
 #include "kubelet/probe.h"
+#include "kubelet/source.h"
 
-#define BACKOFF_BASE (10 * NSEC_PER_SEC)
-#define BACKOFF_CAP (300 * NSEC_PER_SEC)
-#define BACKOFF_RESET (600 * NSEC_PER_SEC) /* having run so long wipes the slate */
-#define VOLUME_REFRESH (60 * NSEC_PER_SEC)
+#define RESYNC (60 * NSEC_PER_SEC) /* configMaps and secrets may have changed */
 
 void sync_wake_after(struct pod_sync *sync, nsec_t delay)
 {
@@ -52,182 +52,72 @@ void sync_event(struct pod_sync *sync, const struct container *container, const 
 
 void pod_wake(struct kubelet *kubelet, struct str key)
 {
-    workqueue_add(kubelet->queue, key);
+    LOCKED(&kubelet->lock);
+    if (!kubelet->stopping)
+        workqueue_add(kubelet->queue, key);
 }
 
 /* -- what is there -- */
 
-static void fill_slot(struct container_slot *slot, const struct runtime_container *list, size_t count)
+/* What probes and hooks know of a running container. */
+static void look_at_progress(struct pod_sync *sync, struct container_slot *slot)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (!str_eq(list[i].name, slot->spec->name))
-            continue;
-        if (!slot->current || list[i].attempt >= slot->current->attempt) {
-            slot->previous = slot->current;
-            slot->current = &list[i];
-        }
-    }
-}
+    enum hook_state hook = hook_state(slot->memory->post_start, slot->current->id);
 
-static int add_slots(struct pod_sync *sync, const struct container *specs, size_t count, bool init,
-                     const struct runtime_container *list, size_t list_count, struct err *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct container_slot *slot = &sync->slots[sync->slot_count++];
-
-        slot->spec = &specs[i];
-        slot->init = init;
-        slot->sidecar = init && str_is(specs[i].restart_policy, "Always");
-        slot->memory = pod_state_container(sync->state, specs[i].name);
-        if (!slot->memory)
-            return err_set(err, ERR_NO_MEMORY, "pod " STR_FMT, STR_ARG(sync->state->key));
-        fill_slot(slot, list, list_count);
-    }
-    return 0;
+    prober_get(sync->kubelet->prober, slot->current->id, &slot->probes);
+    slot->starting = hook == HOOK_RUNNING || hook == HOOK_FAILED;
+    slot->hook_failed = hook == HOOK_FAILED;
 }
 
 int pod_find_slots(struct pod_sync *sync, struct err *err)
 {
-    const struct pod_spec *spec = &sync->pod->spec;
     struct runtime_container *list;
     size_t count;
     int code = container_list(sync->kubelet->options.runtime, sync->state->uid, sync->arena, &list, &count, err);
 
-    if (code < 0)
-        return code;
-    sync->init_count = spec->init_containers.count;
-    sync->slot_count = 0;
-    sync->slots = arena_array_of(sync->arena, spec->init_containers.count + spec->containers.count,
-                                 struct container_slot);
-    if (!sync->slots)
-        return err_set(err, ERR_NO_MEMORY, "pod " STR_FMT, STR_ARG(sync->state->key));
-    code = add_slots(sync, spec->init_containers.items, spec->init_containers.count, true, list, count, err);
     if (code == 0)
-        code = add_slots(sync, spec->containers.items, spec->containers.count, false, list, count, err);
+        code = slots_match(sync, list, count, err);
+    for (size_t i = 0; code == 0 && i < sync->slot_count; i++)
+        if (slot_is_running(&sync->slots[i]))
+            look_at_progress(sync, &sync->slots[i]);
     return code;
 }
 
-bool slot_is_running(const struct container_slot *slot)
+static nsec_t pod_grace(const struct pod_sync *sync)
 {
-    return slot->current && slot->current->state == CONTAINER_RUNNING;
-}
-
-bool slot_has_exited(const struct container_slot *slot)
-{
-    return slot->current &&
-           (slot->current->state == CONTAINER_EXITED || slot->current->state == CONTAINER_UNKNOWN);
-}
-
-static bool slot_succeeded(const struct container_slot *slot)
-{
-    return slot_has_exited(slot) && slot->current->state == CONTAINER_EXITED && slot->current->exit_code == 0;
-}
-
-bool slot_will_restart(const struct pod_sync *sync, const struct container_slot *slot)
-{
-    struct str policy = sync->pod->spec.restart_policy;
-
-    if (sync->state->stopping || sync->state->failure_reason[0])
-        return false;
-    if (slot->sidecar)
-        return true;
-    if (slot->init && slot_succeeded(slot))
-        return false;
-    if (str_is(policy, "Never"))
-        return false;
-    if (str_is(policy, "OnFailure") || slot->init)
-        return !slot_succeeded(slot);
-    return true;
-}
-
-bool slot_is_ready(const struct pod_sync *sync, const struct container_slot *slot, bool *ret_started)
-{
-    struct probe_state state = { 0 };
-
-    if (slot->init && !slot->sidecar) {
-        *ret_started = slot_is_running(slot);
-        return slot_succeeded(slot);
-    }
-    if (!slot_is_running(slot)) {
-        *ret_started = false;
-        return false;
-    }
-    prober_get(sync->kubelet->prober, slot->current->id, &state);
-    *ret_started = state.started || !slot->spec->startup_probe;
-    if (!*ret_started)
-        return false;
-    return slot->spec->readiness_probe ? state.ready : true;
-}
-
-static bool init_failed_for_good(const struct pod_sync *sync)
-{
-    for (size_t i = 0; i < sync->init_count; i++)
-        if (!sync->slots[i].sidecar && slot_has_exited(&sync->slots[i]) && !slot_succeeded(&sync->slots[i]) &&
-            !slot_will_restart(sync, &sync->slots[i]))
-            return true;
-    return false;
-}
-
-bool pod_is_finished(const struct pod_sync *sync)
-{
-    bool given_up = sync->state->failure_reason[0] || init_failed_for_good(sync);
-
-    for (size_t i = 0; i < sync->slot_count; i++) {
-        const struct container_slot *slot = &sync->slots[i];
-
-        if (slot_is_running(slot) && !slot->sidecar)
-            return false;
-        if (!slot->init && !given_up && (!slot_has_exited(slot) || slot_will_restart(sync, slot)))
-            return false;
-    }
-    return true;
+    return opt_or(sync->pod->spec.termination_grace_period_seconds, 30) * NSEC_PER_SEC;
 }
 
 /* -- restarts -- */
 
-/* A crash is counted once per container; the first restart is immediate, then 10 s doubling to 5 minutes. */
-static void count_crash(struct pod_sync *sync, struct container_slot *slot)
+/* As Go writes durations: 40s, 1m20s, 5m0s. */
+static struct str backoff_text(struct arena *arena, nsec_t backoff)
 {
-    const struct runtime_container *current = slot->current;
-    struct container_memory *memory = slot->memory;
+    long long seconds = backoff / NSEC_PER_SEC;
 
-    if (str_is(current->id, memory->counted))
-        return;
-    snprintf(memory->counted, sizeof memory->counted, STR_FMT, STR_ARG(current->id));
-    memory->kill_reason = NULL;
-    if (current->started_at && current->finished_at - current->started_at >= BACKOFF_RESET)
-        memory->crashes = 0;
-    memory->not_before = sync->now;
-    if (memory->crashes > 0) {
-        nsec_t age = clock_wall(sync->kubelet->options.clock) - current->finished_at;
-        nsec_t delay = MIN(BACKOFF_BASE << MIN(memory->crashes - 1, 6u), BACKOFF_CAP);
-
-        memory->not_before = sync->now + MAX(delay - MAX(age, 0), 0);
-    }
-    memory->crashes++;
+    return seconds < 60 ? arena_printf(arena, "%llds", seconds)
+                        : arena_printf(arena, "%lldm%llds", seconds / 60, seconds % 60);
 }
 
 static bool must_wait(struct pod_sync *sync, struct container_slot *slot)
 {
     struct container_memory *memory = slot->memory;
+    nsec_t backoff, wait = restart_wait(memory, slot->current, sync->now, clock_wall(sync->kubelet->options.clock),
+                                        &backoff);
 
-    if (!slot_has_exited(slot))
+    if (wait == 0)
         return false;
-    count_crash(sync, slot);
-    if (memory->not_before <= sync->now)
-        return false;
-    nsec_t delay = MIN(BACKOFF_BASE << MIN(memory->crashes - 2, 6u), BACKOFF_CAP);
-
     if (!memory->reason || strcmp(memory->reason, "CrashLoopBackOff") != 0)
         sync_event(sync, slot->spec, "Warning", "BackOff",
-                   "Back-off restarting failed container " STR_FMT " in pod " STR_FMT, STR_ARG(slot->spec->name),
-                   STR_ARG(sync->object->meta->name));
+                   "Back-off restarting failed container " STR_FMT " in pod " STR_FMT "_" STR_FMT "(" STR_FMT ")",
+                   STR_ARG(slot->spec->name), STR_ARG(sync->object->meta->name), STR_ARG(sync->object->meta->namespace),
+                   STR_ARG(sync->object->meta->uid));
     memory->reason = "CrashLoopBackOff";
     snprintf(memory->message, sizeof memory->message,
-             "back-off %llds restarting failed container=" STR_FMT " pod=" STR_FMT "_" STR_FMT "(" STR_FMT ")",
-             (long long)(delay / NSEC_PER_SEC), STR_ARG(slot->spec->name), STR_ARG(sync->object->meta->name),
+             "back-off " STR_FMT " restarting failed container=" STR_FMT " pod=" STR_FMT "_" STR_FMT "(" STR_FMT ")",
+             STR_ARG(backoff_text(sync->arena, backoff)), STR_ARG(slot->spec->name), STR_ARG(sync->object->meta->name),
              STR_ARG(sync->object->meta->namespace), STR_ARG(sync->object->meta->uid));
-    sync_wake_after(sync, memory->not_before - sync->now);
+    sync_wake_after(sync, wait);
     return true;
 }
 
@@ -243,31 +133,63 @@ static int discard_stillborn(struct pod_sync *sync, struct container_slot *slot,
     return code;
 }
 
+/* Why a running container must go; NULL: it may stay. */
+static const char *death_sentence(struct pod_sync *sync, struct container_slot *slot, nsec_t *ret_grace)
+{
+    const struct probe_state *probes = &slot->probes;
+
+    *ret_grace = pod_grace(sync);
+    if (slot->memory->kill_reason)
+        return slot->memory->kill_reason;
+    if (slot->hook_failed) {
+        sync_event(sync, slot->spec, "Normal", "Killing", "Container " STR_FMT " failed its postStart hook",
+                   STR_ARG(slot->spec->name));
+        return "FailedPostStartHook";
+    }
+    if (!probes->failed)
+        return NULL;
+    if (probes->grace_seconds >= 0)
+        *ret_grace = probes->grace_seconds * NSEC_PER_SEC;
+    sync_event(sync, slot->spec, "Normal", "Killing", "Container " STR_FMT " failed %s probe%s",
+               STR_ARG(slot->spec->name), probes->failed,
+               str_is(sync->pod->spec.restart_policy, "Never") ? "" : ", will be restarted");
+    return "Unhealthy";
+}
+
 static int look_after(struct pod_sync *sync, struct container_slot *slot, struct err *err)
 {
-    struct probe_state probes = { 0 };
+    nsec_t grace;
 
-    if (slot->memory->kill_reason)
-        return container_halt(sync, slot, 0, slot->memory->kill_reason, err) < 0 ? -(int)err->code : 0;
     slot->memory->reason = NULL;
     prober_watch(sync->kubelet->prober, sync, slot);
-    prober_get(sync->kubelet->prober, slot->current->id, &probes);
-    if (!probes.failed)
-        return 0;
-    int64_t grace = probes.grace_seconds >= 0
-                        ? probes.grace_seconds
-                        : opt_or(sync->pod->spec.termination_grace_period_seconds, 30);
-
-    sync_event(sync, slot->spec, "Normal", "Killing", "Container " STR_FMT " failed %s probe, will be restarted",
-               STR_ARG(slot->spec->name), probes.failed);
-    int code = container_halt(sync, slot, grace * NSEC_PER_SEC, "Unhealthy", err);
+    prober_get(sync->kubelet->prober, slot->current->id, &slot->probes);
+    const char *reason = death_sentence(sync, slot, &grace);
+    int code = reason ? container_halt(sync, slot, sync->now + grace, reason, err) : 0;
 
     return code < 0 ? code : 0;
+}
+
+/* A container that was just started, so that this look goes on with it. */
+static int meet(struct pod_sync *sync, struct container_slot *slot, const char *id, struct err *err)
+{
+    struct runtime_container *fresh = arena_new_of(sync->arena, struct runtime_container);
+    int code = fresh ? container_get(sync->kubelet->options.runtime, str_from(id), sync->arena, fresh, err)
+                     : err_set(err, ERR_NO_MEMORY, "container");
+
+    if (code < 0)
+        return code;
+    slot->previous = slot->current;
+    slot->current = fresh;
+    if (!slot_is_running(slot))
+        return 0;
+    look_at_progress(sync, slot);
+    return look_after(sync, slot, err);
 }
 
 /* Starts, restarts or watches one container. */
 static int tend(struct pod_sync *sync, struct container_slot *slot, struct err *err)
 {
+    char id[CONTAINER_ID_LEN + 1];
     int code = discard_stillborn(sync, slot, err);
 
     if (code < 0)
@@ -279,8 +201,10 @@ static int tend(struct pod_sync *sync, struct container_slot *slot, struct err *
         if (!slot_will_restart(sync, slot) || must_wait(sync, slot))
             return 0;
     }
-    code = container_launch(sync, slot, err);
-    return code < 0 ? code : 0;
+    code = container_launch(sync, slot, id, err);
+    if (code != 0)
+        return code < 0 ? code : 0;
+    return meet(sync, slot, id, err);
 }
 
 /* *ret_done: the init containers let the others start. */
@@ -289,7 +213,6 @@ static int tend_init(struct pod_sync *sync, bool *ret_done, struct err *err)
     *ret_done = false;
     for (size_t i = 0; i < sync->init_count; i++) {
         struct container_slot *slot = &sync->slots[i];
-        bool started;
 
         if (!slot->sidecar && slot_succeeded(slot))
             continue;
@@ -297,21 +220,11 @@ static int tend_init(struct pod_sync *sync, bool *ret_done, struct err *err)
 
         if (code < 0)
             return code;
-        slot_is_ready(sync, slot, &started);
-        if (!slot->sidecar || !started)
+        if (!slot->sidecar || !slot_is_started(slot))
             return 0;
     }
     *ret_done = true;
     return 0;
-}
-
-/* Once any of the main containers exists, an init container that was collected must not run again. */
-static bool past_init(const struct pod_sync *sync)
-{
-    for (size_t i = sync->init_count; i < sync->slot_count; i++)
-        if (sync->slots[i].current)
-            return true;
-    return false;
 }
 
 static int tend_sidecars(struct pod_sync *sync, struct err *err)
@@ -324,13 +237,18 @@ static int tend_sidecars(struct pod_sync *sync, struct err *err)
     return code;
 }
 
+/* Once any of the main containers exists, an init container that was collected must not run again. A postStart hook
+ * holds back the containers after its own. */
 static int run_containers(struct pod_sync *sync, struct err *err)
 {
-    bool done = past_init(sync);
+    bool done = pod_is_past_init(sync);
     int code = done ? tend_sidecars(sync, err) : tend_init(sync, &done, err);
 
-    for (size_t i = sync->init_count; done && code == 0 && i < sync->slot_count; i++)
+    for (size_t i = sync->init_count; done && code == 0 && i < sync->slot_count; i++) {
         code = tend(sync, &sync->slots[i], err);
+        if (sync->slots[i].starting)
+            break;
+    }
     return code;
 }
 
@@ -356,40 +274,55 @@ static void check_deadline(struct pod_sync *sync)
 
 /* -- the states of a pod -- */
 
+static int step(struct pod_sync *sync, struct err *err)
+{
+    check_deadline(sync);
+    if (sync->state->failure_reason[0] || pod_is_finished(sync)) {
+        int code = containers_stop(sync, sync->now + pod_grace(sync), "Stopping container", err);
+
+        return code < 0 ? code : 0;
+    }
+    return pod_prepare(sync) == 0 ? run_containers(sync, err) : 0;
+}
+
 static int sync_running(struct pod_sync *sync, struct err *err)
 {
-    int code;
-
-    check_deadline(sync);
-    if (sync->state->failure_reason[0])
-        code = containers_stop(sync, opt_or(sync->pod->spec.termination_grace_period_seconds, 30) * NSEC_PER_SEC,
-                               "Stopping container", err);
-    else if (pod_is_finished(sync))
-        code = containers_stop(sync, opt_or(sync->pod->spec.termination_grace_period_seconds, 30) * NSEC_PER_SEC,
-                               "Stopping container", err);
-    else if ((code = pod_prepare(sync, err)) == 0)
-        code = run_containers(sync, err);
-    struct err report_err;
-    int reported = pod_find_slots(sync, &report_err);
+    struct err report_err = { 0 };
+    int code = step(sync, err), reported = pod_find_slots(sync, &report_err);
 
     if (reported == 0)
         reported = pod_report(sync, &report_err);
-    if (reported < 0 && code >= 0) {
-        if (err)
-            *err = report_err;
+    sync_wake_after(sync, RESYNC);
+    if (reported < 0 && code == 0) {
+        *err = report_err;
         return reported;
     }
-    if (sync->state->volumes_ready && (sync->pod->spec.volumes.count || sync->pod->spec.containers.count))
-        sync_wake_after(sync, VOLUME_REFRESH);
-    return code < 0 ? code : 0;
+    return code;
+}
+
+static void forget_helpers(struct kubelet *kubelet, struct pod_state *state)
+{
+    prober_forget_pod(kubelet->prober, state->uid);
+    puller_forget(kubelet->puller, state->uid);
 }
 
 /* The API has its last word already: give back what it holds. */
 static int sync_finished(struct pod_sync *sync, struct err *err)
 {
-    int code = containers_stop(sync, 0, "Stopping container", err);
+    if (sync->state->removed)
+        return 0;
+    int code = containers_stop(sync, sync->now, "Stopping container", err);
 
-    return code < 0 ? code : pod_remove(sync->kubelet, sync->state->uid, true, err);
+    forget_helpers(sync->kubelet, sync->state);
+    if (code >= 0)
+        code = pod_remove(sync->kubelet, sync->state->uid, true, err);
+    sync->state->removed = code == 0;
+    return code;
+}
+
+static bool is_final(const struct pod *pod)
+{
+    return str_is(pod->status.phase, "Succeeded") || str_is(pod->status.phase, "Failed");
 }
 
 static int delete_in_api(struct pod_sync *sync, struct err *err)
@@ -402,32 +335,37 @@ static int delete_in_api(struct pod_sync *sync, struct err *err)
     return code == -ERR_NOT_FOUND || code == -ERR_CONFLICT ? 0 : code;
 }
 
+/* Its own words, not the deletion's time stamp, count: clocks differ. A shorter grace period may come later. */
+static void begin_stopping(struct pod_sync *sync)
+{
+    struct pod_state *state = sync->state;
+    nsec_t until = sync->now + opt_or(sync->object->meta->deletion_grace_period_seconds, 30) * NSEC_PER_SEC;
+
+    if (!state->stopping || until < state->stop_at)
+        state->stop_at = until;
+    state->stopping = true;
+}
+
 static int sync_deleting(struct pod_sync *sync, struct err *err)
 {
     struct pod_state *state = sync->state;
-    nsec_t grace = opt_or(sync->object->meta->deletion_grace_period_seconds, 30) * NSEC_PER_SEC;
 
-    if (!state->stopping || sync->now + grace < state->stop_at) {
-        state->stopping = true;
-        state->stop_at = sync->now + grace;
-    }
-    int code = containers_stop(sync, MAX(state->stop_at - sync->now, 0), "Stopping container", err);
+    begin_stopping(sync);
+    int code = state->removed ? 0 : containers_stop(sync, state->stop_at, "Stopping container", err);
 
     if (code < 0)
         return code;
     bool still_running = code == 1;
 
-    if ((code = pod_find_slots(sync, err)) < 0 || (code = pod_report(sync, err)) < 0)
+    if (!is_final(sync->pod) && !state->removed &&
+        ((code = pod_find_slots(sync, err)) < 0 || (code = pod_report(sync, err)) < 0))
         return code;
     if (still_running)
         return 0;
-    code = pod_remove(sync->kubelet, state->uid, false, err);
+    forget_helpers(sync->kubelet, state);
+    code = state->removed ? 0 : pod_remove(sync->kubelet, state->uid, true, err);
+    state->removed |= code == 0;
     return code < 0 ? code : delete_in_api(sync, err);
-}
-
-static bool is_final(const struct pod *pod)
-{
-    return str_is(pod->status.phase, "Succeeded") || str_is(pod->status.phase, "Failed");
 }
 
 static int pod_sync(struct pod_sync *sync, struct err *err)
@@ -463,7 +401,9 @@ static int state_put(struct kubelet *kubelet, struct pod_state *state)
 
 static int state_drop(struct kubelet *kubelet, struct pod_state *state, struct err *err)
 {
-    int code = pod_remove(kubelet, state->uid, false, err);
+    forget_helpers(kubelet, state);
+    int code = state->removed ? path_logs_remove(kubelet, state->uid, err)
+                              : pod_remove(kubelet, state->uid, false, err);
 
     if (code < 0)
         return code;
@@ -506,5 +446,7 @@ int pod_reconcile(void *ctx, struct str key, struct arena *arena, struct err *er
     struct pod_sync sync = { .kubelet = kubelet, .state = state, .object = object, .pod = OBJECT_VIEW(object, pod),
                              .arena = arena, .now = clock_now(kubelet->options.clock) };
 
-    return pod_sync(&sync, err);
+    code = pod_sync(&sync, err);
+    sources_release(&sync);
+    return code;
 }

@@ -8,6 +8,8 @@
 #include "kubelet/action.h"
 #include "net/http_client.h"
 
+#define EAGER_FIRST (100 * NSEC_PER_MSEC)
+
 enum probe_kind { PROBE_STARTUP, PROBE_LIVENESS, PROBE_READINESS, PROBE_KINDS };
 
 static const char *const kind_names[] = { "startup", "liveness", "readiness" };
@@ -21,16 +23,18 @@ struct run {
     const struct probe *probe;
     struct executor_timer *timer;
     int successes, failures;
+    nsec_t eager; /* readiness that was never seen is asked for sooner than the period, more and more slowly */
 };
 
 struct target {
     struct prober *prober;
     unsigned refs; /* the prober's map, and each run under way */
-    bool forgotten;
+    bool forgotten, stopping;
     struct object *pod;
     const struct container *container;
     struct str path; /* spec.containers{name} */
     char id[CONTAINER_ID_LEN + 1], ip[64];
+    nsec_t started_at; /* Unix time */
     struct arena arena;
     struct probe_state state;
     struct run runs[PROBE_KINDS];
@@ -77,9 +81,12 @@ static void schedule(struct run *run, nsec_t delay)
         target->refs++;
 }
 
+/* initialDelaySeconds counts from the container's start. */
 static nsec_t first_delay(const struct target *target, const struct probe *probe)
 {
-    return opt_or(probe->initial_delay_seconds, 0) * NSEC_PER_SEC;
+    nsec_t age = clock_wall(target->prober->kubelet->options.clock) - target->started_at;
+
+    return MAX(opt_or(probe->initial_delay_seconds, 0) * NSEC_PER_SEC - MAX(age, 0), 0);
 }
 
 /* Locked. Liveness and readiness begin once the container counts as started. */
@@ -91,10 +98,22 @@ static void begin(struct target *target, bool started)
     }
     target->state.started = true;
     for (int kind = PROBE_LIVENESS; kind < PROBE_KINDS; kind++)
-        if (target->runs[kind].probe)
-            schedule(&target->runs[kind], started && target->runs[PROBE_STARTUP].probe
-                                              ? 0
-                                              : first_delay(target, target->runs[kind].probe));
+        if (target->runs[kind].probe && !(target->stopping && kind == PROBE_LIVENESS))
+            schedule(&target->runs[kind], first_delay(target, target->runs[kind].probe));
+}
+
+/* What an agent before this one has found out: a restart of the agent makes no pod unready. */
+static void recall(struct target *target, const struct container_status_array *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (!str_has_prefix(list->items[i].container_id, STR("crun://")) ||
+            !str_is(str_skip(list->items[i].container_id, 7), target->id))
+            continue;
+        target->state.started = opt_or(list->items[i].started, false);
+        target->state.ready = list->items[i].ready && target->runs[PROBE_READINESS].probe;
+        if (target->state.ready)
+            target->runs[PROBE_READINESS].eager = 0;
+    }
 }
 
 static struct target *target_new(struct prober *prober, struct pod_sync *sync, struct container_slot *slot)
@@ -115,8 +134,12 @@ static struct target *target_new(struct prober *prober, struct pod_sync *sync, s
     target->state.grace_seconds = -1;
     snprintf(target->id, sizeof target->id, STR_FMT, STR_ARG(slot->current->id));
     snprintf(target->ip, sizeof target->ip, "%s", sync->state->ip);
+    target->started_at = slot->current->started_at;
     for (int kind = 0; kind < PROBE_KINDS; kind++)
-        target->runs[kind] = (struct run){ .target = target, .kind = (enum probe_kind)kind, .probe = probes[kind] };
+        target->runs[kind] = (struct run){ .target = target, .kind = (enum probe_kind)kind, .probe = probes[kind],
+                                             .eager = EAGER_FIRST };
+    recall(target, &sync->pod->status.init_container_statuses);
+    recall(target, &sync->pod->status.container_statuses);
     prober->live++;
     return target;
 }
@@ -136,7 +159,7 @@ void prober_watch(struct prober *prober, struct pod_sync *sync, struct container
         log_warn("probe", "no memory to probe " STR_FMT, STR_ARG(slot->spec->name));
         return;
     }
-    begin(target, false);
+    begin(target, target->state.started);
 }
 
 /* Locked. */
@@ -160,6 +183,33 @@ void prober_forget(struct prober *prober, struct str container_id)
 
     if (target)
         forget(prober, target);
+}
+
+void prober_forget_pod(struct prober *prober, struct str pod_uid)
+{
+    LOCKED(&prober->lock);
+    for (struct map_entry *e = NULL; (e = map_next(&prober->targets, e));) {
+        struct target *target = e->value;
+
+        if (str_eq(target->pod->meta->uid, pod_uid))
+            forget(prober, target);
+    }
+}
+
+void prober_stop_killing(struct prober *prober, struct str container_id)
+{
+    LOCKED(&prober->lock);
+    struct target *target = map_get(&prober->targets, container_id);
+
+    if (!target)
+        return;
+    target->stopping = true;
+    for (int kind = PROBE_STARTUP; kind <= PROBE_LIVENESS; kind++) {
+        struct run *run = &target->runs[kind];
+
+        if (run->timer && executor_cancel(prober->kubelet->options.executor, TAKE(run->timer)))
+            target->refs--; /* the map's remains */
+    }
 }
 
 void prober_get(struct prober *prober, struct str container_id, struct probe_state *ret_state)
@@ -221,7 +271,7 @@ static int act(const struct run *run, struct err *err)
     const struct action action = { run->probe->exec, run->probe->http_get, run->probe->tcp_socket, run->probe->grpc,
                                    NULL };
     const struct action_target where = {
-        .runtime = target->prober->kubelet->options.runtime,
+        .kubelet = target->prober->kubelet,
         .http = target->prober->http,
         .container_id = str_from(target->id),
         .host = str_from(target->ip),
@@ -230,6 +280,42 @@ static int act(const struct run *run, struct err *err)
     };
 
     return action_run(&action, &where, err);
+}
+
+/* Locked. True: it will be asked again before its period is over, and that it is not ready yet is no news. */
+static bool ask_eagerly(struct run *run, int code)
+{
+    nsec_t delay = run->eager;
+
+    if (run->kind != PROBE_READINESS || !delay)
+        return false;
+    run->eager *= 2;
+    if (code == 0 || delay >= opt_or(run->probe->period_seconds, 10) * NSEC_PER_SEC) {
+        run->eager = 0;
+        return false;
+    }
+    schedule(run, delay);
+    return true;
+}
+
+/* Locked. */
+static void take_result(struct run *run, int code, const struct err *err)
+{
+    struct target *target = run->target;
+    struct prober *prober = target->prober;
+    bool dying = target->stopping && run->kind != PROBE_READINESS;
+
+    if (dying || ask_eagerly(run, code))
+        return;
+    if (code < 0)
+        event_record(prober->kubelet->events, target->pod, target->path, "Warning",
+                     code == -ERR_INVALID ? "Unhealthy" : "ProbeError", "%s probe %s: %s", kind_titles[run->kind],
+                     code == -ERR_INVALID ? "failed" : "errored", err->message);
+    /* What could not be tried says nothing of the container. */
+    if (code == 0 ? note_success(run) : code == -ERR_INVALID && note_failure(run))
+        pod_wake(prober->kubelet, target->pod->key);
+    if (!target->state.failed && !(run->kind == PROBE_STARTUP && target->state.started))
+        schedule(run, opt_or(run->probe->period_seconds, 10) * NSEC_PER_SEC);
 }
 
 static void probe_due(void *arg)
@@ -247,17 +333,8 @@ static void probe_due(void *arg)
     int code = forgotten ? 0 : act(run, &err);
 
     LOCKED(&prober->lock);
-    if (!target->forgotten) {
-        bool wake = code == 0 ? note_success(run) : note_failure(run);
-
-        if (code < 0)
-            event_record(prober->kubelet->events, target->pod, target->path, "Warning", "Unhealthy",
-                         "%s probe failed: %s", kind_titles[run->kind], err.message);
-        if (wake)
-            pod_wake(prober->kubelet, target->pod->key);
-        if (!target->state.failed && !(run->kind == PROBE_STARTUP && target->state.started))
-            schedule(run, opt_or(run->probe->period_seconds, 10) * NSEC_PER_SEC);
-    }
+    if (!target->forgotten)
+        take_result(run, code, &err);
     target_unref(target);
 }
 

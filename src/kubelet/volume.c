@@ -13,9 +13,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "api/resources.h"
 #include "base/file.h"
 #include "kubelet/field_ref.h"
+#include "kubelet/source.h"
 #include "kubelet/volume_files.h"
 #include "schema/quantity.h"
 
@@ -50,22 +50,33 @@ static bool is_mount_point(const char *path)
     return stat(path, &st) == 0 && stat(above, &parent) == 0 && st.st_dev != parent.st_dev;
 }
 
+static int mount_tmpfs(const struct volume *volume, const char *path, const char *mode, int64_t limit, struct err *err)
+{
+    char options[64];
+
+    if (limit > 0)
+        snprintf(options, sizeof options, "mode=%s,size=%lld", mode, (long long)limit);
+    else
+        snprintf(options, sizeof options, "mode=%s", mode);
+    if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+        return err_errno(err, errno, "mounting a tmpfs for volume " STR_FMT, STR_ARG(volume->name));
+    return 0;
+}
+
+/* What is there already belongs to the containers: its mode is not touched again. */
 static int make_empty_dir(struct pod_sync *sync, const struct volume *volume, const char *path, struct err *err)
 {
-    int code = file_make_dirs(path, 0777, err);
+    bool memory = str_is(volume->empty_dir->medium, "Memory");
     gid_t gid = volume_gid(sync);
 
+    if (memory ? is_mount_point(path) : file_exists(path))
+        return 0;
+    int code = file_make_dirs(path, 0777, err);
+
+    if (code == 0 && memory)
+        code = mount_tmpfs(volume, path, "0777", quantity_value(volume->empty_dir->size_limit), err);
     if (code < 0)
         return code;
-    if (str_is(volume->empty_dir->medium, "Memory") && !is_mount_point(path)) {
-        int64_t limit = quantity_value(volume->empty_dir->size_limit);
-        char options[64] = "mode=0777";
-
-        if (limit > 0)
-            snprintf(options, sizeof options, "mode=0777,size=%lld", (long long)limit);
-        if (mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-            return err_errno(err, errno, "mounting a tmpfs for volume " STR_FMT, STR_ARG(volume->name));
-    }
     if (chmod(path, gid == (gid_t)-1 ? 0777 : 02777) < 0 || (gid != (gid_t)-1 && chown(path, (uid_t)-1, gid) < 0))
         return err_errno(err, errno, "volume " STR_FMT, STR_ARG(volume->name));
     return 0;
@@ -104,14 +115,13 @@ static int check_host_path(const struct volume *volume, const char *path, struct
 
 /* -- files from the API -- */
 
-static int add_data(struct pod_sync *sync, const struct str_map *data, const struct key_to_path_array *items,
+static int add_data(const struct str_map *data, const struct key_to_path_array *items,
                     int32_t mode, bool optional, struct volume_files *files, struct str what, struct err *err)
 {
     int code = 0;
 
     for (size_t i = 0; items->count == 0 && code == 0 && i < data->count; i++)
-        code = volume_files_add(files, arena_str(sync->arena, data->items[i].key),
-                                arena_str(sync->arena, data->items[i].value), (mode_t)mode, err);
+        code = volume_files_add(files, data->items[i].key, data->items[i].value, (mode_t)mode, err);
     for (size_t k = 0; code == 0 && k < items->count; k++) {
         const struct key_to_path *item = &items->items[k];
         bool found = false;
@@ -120,8 +130,7 @@ static int add_data(struct pod_sync *sync, const struct str_map *data, const str
             if (!str_eq(data->items[i].key, item->key))
                 continue;
             found = true;
-            code = volume_files_add(files, item->path, arena_str(sync->arena, data->items[i].value),
-                                    (mode_t)opt_or(item->mode, mode), err);
+            code = volume_files_add(files, item->path, data->items[i].value, (mode_t)opt_or(item->mode, mode), err);
         }
         if (!found && !optional)
             return err_set(err, ERR_NOT_FOUND, STR_FMT " references non-existent key: " STR_FMT, STR_ARG(what),
@@ -131,39 +140,32 @@ static int add_data(struct pod_sync *sync, const struct str_map *data, const str
 }
 
 struct api_files {
-    const struct resource *resource;
+    enum source_kind kind;
     struct str name;
     const struct key_to_path_array *items;
     int32_t mode;
     bool optional;
 };
 
-static int add_api_files(struct pod_sync *sync, const struct api_files *source, struct volume_files *files,
-                         struct err *err)
+static int add_api_files(struct pod_sync *sync, const struct api_files *from, struct volume_files *files, struct err *err)
 {
-    AUTO(object) object = NULL;
-    int code = client_get(sync->kubelet->options.client, source->resource, sync->object->meta->namespace, source->name,
-                          &object, err);
+    const struct object *object;
+    int code = source_get(sync, from->kind, from->name, from->optional, &object, err);
 
-    if (code == -ERR_NOT_FOUND && source->optional)
-        return 0;
-    if (code < 0)
+    if (code < 0 || !object)
         return code;
-    if (source->resource == &RESOURCE_SECRETS)
-        return add_data(sync, &OBJECT_VIEW(object, secret)->data, source->items, source->mode, source->optional, files,
-                        source->name, err);
-    const struct config_map *map = OBJECT_VIEW(object, config_map);
-    struct str_map both = { NULL, map->data.count + map->binary_data.count };
+    const struct str_map *text = source_data(object), *binary = source_binary_data(object);
+    struct str_map both = { NULL, text->count + binary->count };
     struct str_pair *pairs = arena_array_of(sync->arena, both.count, struct str_pair);
 
     if (both.count && !pairs)
-        return err_set(err, ERR_NO_MEMORY, "configMap volume");
-    for (size_t i = 0; i < map->data.count; i++)
-        pairs[i] = map->data.items[i];
-    for (size_t i = 0; i < map->binary_data.count; i++)
-        pairs[map->data.count + i] = map->binary_data.items[i];
+        return err_set(err, ERR_NO_MEMORY, "volume");
+    for (size_t i = 0; i < text->count; i++)
+        pairs[i] = text->items[i];
+    for (size_t i = 0; i < binary->count; i++)
+        pairs[text->count + i] = binary->items[i];
     both.items = pairs;
-    return add_data(sync, &both, source->items, source->mode, source->optional, files, source->name, err);
+    return add_data(&both, from->items, from->mode, from->optional, files, from->name, err);
 }
 
 static int add_downward(struct pod_sync *sync, const struct downward_api_volume_file_array *items, int32_t mode,
@@ -189,20 +191,21 @@ static int add_projection(struct pod_sync *sync, const struct volume_projection 
                           struct volume_files *files, struct err *err)
 {
     if (source->config_map) {
-        const struct api_files from = { &RESOURCE_CONFIGMAPS, source->config_map->name, &source->config_map->items, mode,
+        const struct api_files from = { SOURCE_CONFIG_MAP, source->config_map->name, &source->config_map->items, mode,
                                         opt_or(source->config_map->optional, false) };
 
         return add_api_files(sync, &from, files, err);
     }
     if (source->secret) {
-        const struct api_files from = { &RESOURCE_SECRETS, source->secret->name, &source->secret->items, mode,
+        const struct api_files from = { SOURCE_SECRET, source->secret->name, &source->secret->items, mode,
                                         opt_or(source->secret->optional, false) };
 
         return add_api_files(sync, &from, files, err);
     }
     if (source->downward_api)
         return add_downward(sync, &source->downward_api->items, mode, files, err);
-    return err_set(err, ERR_NOT_SUPPORTED, "projected volumes take configMap, secret and downwardAPI sources only");
+    return err_set(err, ERR_NOT_SUPPORTED, "projected source %s is not supported on this node",
+                   source->service_account_token ? "serviceAccountToken" : "clusterTrustBundle");
 }
 
 static int collect_files(struct pod_sync *sync, const struct volume *volume, struct volume_files *files,
@@ -211,14 +214,14 @@ static int collect_files(struct pod_sync *sync, const struct volume *volume, str
     int code = 0;
 
     if (volume->config_map) {
-        const struct api_files from = { &RESOURCE_CONFIGMAPS, volume->config_map->name, &volume->config_map->items,
+        const struct api_files from = { SOURCE_CONFIG_MAP, volume->config_map->name, &volume->config_map->items,
                                         opt_or(volume->config_map->default_mode, 0644),
                                         opt_or(volume->config_map->optional, false) };
 
         return add_api_files(sync, &from, files, err);
     }
     if (volume->secret) {
-        const struct api_files from = { &RESOURCE_SECRETS, volume->secret->secret_name, &volume->secret->items,
+        const struct api_files from = { SOURCE_SECRET, volume->secret->secret_name, &volume->secret->items,
                                         opt_or(volume->secret->default_mode, 0644),
                                         opt_or(volume->secret->optional, false) };
 
@@ -233,14 +236,23 @@ static int collect_files(struct pod_sync *sync, const struct volume *volume, str
     return code;
 }
 
+/* Secrets never reach a disk. With an fsGroup, its members may read. */
 static int write_files(struct pod_sync *sync, const struct volume *volume, const char *path, struct err *err)
 {
     struct volume_files files = { 0 };
+    gid_t gid = volume_gid(sync);
     int code = collect_files(sync, volume, &files, err);
 
+    if (code == 0 && (volume->secret || volume->projected) && !is_mount_point(path)) {
+        code = file_make_dirs(path, 0755, err);
+        if (code == 0)
+            code = mount_tmpfs(volume, path, "0755", 0, err);
+    }
+    if (gid != (gid_t)-1)
+        for vec_each(&files.files, file)
+            file->mode |= 0440;
     if (code == 0)
-        code = volume_files_write(sync->arena, &files, path, clock_wall(sync->kubelet->options.clock), volume_gid(sync),
-                                  err);
+        code = volume_files_write(sync->arena, &files, path, clock_wall(sync->kubelet->options.clock), gid, err);
     volume_files_deinit(&files);
     return code;
 }
@@ -293,32 +305,57 @@ int volumes_mount(struct pod_sync *sync, struct err *err)
         else
             code = write_files(sync, volume, path, err);
         if (code < 0)
-            return err_wrap(err, code, "MountVolume.SetUp failed for volume \"" STR_FMT "\"", STR_ARG(volume->name));
+            return err_wrap(err, code, "MountVolume.SetUp failed for volume \"" STR_FMT "\" ", STR_ARG(volume->name));
     }
     return 0;
 }
 
-int volumes_unmount(struct arena *arena, const char *pod_folder, struct err *err)
+/* A mount point or not: what is none says EINVAL. */
+static int unmount_entry(const char *path, struct err *err)
 {
-    const char *folder = arena_printf(arena, "%s/volumes/empty-dir", pod_folder).data;
-    DIR *dir = folder ? opendir(folder) : NULL;
+    while (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        ;
+    return errno == EINVAL || errno == ENOENT ? 0 : err_errno(err, errno, "unmounting %s", path);
+}
+
+/* Every <folder>/<one>/<two>. */
+static int unmount_below(struct arena *arena, const char *folder, int depth, struct err *err)
+{
+    DIR *dir = opendir(folder);
     struct dirent *entry;
     int code = 0;
 
     while (dir && code == 0 && (entry = readdir(dir))) {
         const char *path = arena_printf(arena, "%s/%s", folder, entry->d_name).data;
 
-        if (entry->d_name[0] == '.' || !path || !is_mount_point(path))
+        if (str_is(str_from(entry->d_name), ".") || str_is(str_from(entry->d_name), ".."))
             continue;
-        if (umount2(path, MNT_DETACH) < 0 && errno != EINVAL)
-            code = err_errno(err, errno, "unmounting %s", path);
+        if (!path)
+            code = err_set(err, ERR_NO_MEMORY, "unmounting volumes");
+        else
+            code = depth > 1 ? unmount_below(arena, path, depth - 1, err) : unmount_entry(path, err);
     }
     if (dir)
         closedir(dir);
     return code;
 }
 
-/* Opens part beneath dir without following anything out of it; makes a folder when absent. */
+int volumes_unmount(struct arena *arena, const char *pod_folder, struct err *err)
+{
+    static const char *const folders[] = { "subpaths", "volumes" };
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < ARRAY_LEN(folders); i++) {
+        const char *folder = arena_printf(arena, "%s/%s", pod_folder, folders[i]).data;
+
+        code = folder ? unmount_below(arena, folder, 2, err) : err_set(err, ERR_NO_MEMORY, "unmounting volumes");
+    }
+    return code;
+}
+
+/* -- subPath -- */
+
+/* Nothing that path names leads out of root. */
 static int open_beneath(int root, const char *path)
 {
     struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS };
@@ -326,10 +363,14 @@ static int open_beneath(int root, const char *path)
     return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
 }
 
+/* Folders on the way get the volume's own mode. */
 static int make_beneath(int root, struct str path)
 {
     char partial[PATH_MAX];
+    struct stat st;
 
+    if (path.len >= sizeof partial || fstat(root, &st) < 0)
+        return -1;
     for (size_t i = 1; i <= path.len; i++) {
         if (i < path.len && path.data[i] != '/')
             continue;
@@ -345,33 +386,68 @@ static int make_beneath(int root, struct str path)
             snprintf(above, sizeof above, "%.*s", (int)(slash - partial), partial);
         AUTO_CLOSE int parent = open_beneath(root, above);
 
-        if (parent < 0 || mkdirat(parent, slash ? slash + 1 : partial, 0750) < 0)
+        if (parent < 0 || mkdirat(parent, slash ? slash + 1 : partial, 0700) < 0 ||
+            fchmodat(parent, slash ? slash + 1 : partial, st.st_mode & 07777, 0) < 0)
             return -1;
     }
     return 0;
 }
 
-int volume_sub_path(struct pod_sync *sync, const char *volume, struct str sub_path, char **ret_path, struct err *err)
+static int find_sub_path(const char *volume, struct str sub_path, int *ret_fd, struct err *err)
 {
-    char link[64], path[PATH_MAX];
-    const char *sub = arena_cstr(sync->arena, sub_path);
+    char sub[PATH_MAX];
     struct str rest = sub_path, part;
 
     while (str_split(&rest, '/', &part))
         if (str_is(part, ".."))
             return err_set(err, ERR_INVALID, "subPath " STR_FMT " must not contain \"..\"", STR_ARG(sub_path));
+    if (snprintf(sub, sizeof sub, STR_FMT, STR_ARG(sub_path)) >= (int)sizeof sub)
+        return err_set(err, ERR_INVALID, "subPath is too long");
     AUTO_CLOSE int root = open(volume, O_PATH | O_CLOEXEC);
-    AUTO_CLOSE int found = root >= 0 && sub ? open_beneath(root, sub) : -1;
+    int found = root >= 0 ? open_beneath(root, sub) : -1;
 
-    if (root >= 0 && found < 0 && sub && make_beneath(root, sub_path) == 0)
+    if (root >= 0 && found < 0 && make_beneath(root, sub_path) == 0)
         found = open_beneath(root, sub);
     if (found < 0)
         return err_errno(err, errno, "subPath " STR_FMT, STR_ARG(sub_path));
-    snprintf(link, sizeof link, "/proc/self/fd/%d", found);
-    ssize_t len = readlink(link, path, sizeof path - 1);
+    *ret_fd = found;
+    return 0;
+}
 
-    if (len < 0)
+/* An empty folder or file, as what is to be bound there; what an earlier attempt left goes. */
+static int make_pin(const char *pin, bool folder, struct err *err)
+{
+    char parent[PATH_MAX];
+
+    while (umount2(pin, MNT_DETACH | UMOUNT_NOFOLLOW) == 0)
+        ;
+    if (unlink(pin) < 0)
+        rmdir(pin);
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(pin, '/') - pin), pin);
+    int code = file_make_dirs(folder ? pin : parent, 0711, err);
+
+    if (code < 0 || folder)
+        return code;
+    AUTO_CLOSE int fd = open(pin, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    return fd < 0 ? err_errno(err, errno, "creating %s", pin) : 0;
+}
+
+int volume_pin(const char *volume, struct str sub_path, const char *pin, struct err *err)
+{
+    AUTO_CLOSE int fd = -1;
+    char link[64];
+    struct stat st;
+    int code = find_sub_path(volume, sub_path, &fd, err);
+
+    if (code < 0)
+        return code;
+    if (fstat(fd, &st) < 0)
         return err_errno(err, errno, "subPath " STR_FMT, STR_ARG(sub_path));
-    *ret_path = arena_cstr(sync->arena, str_of(path, (size_t)len));
-    return *ret_path ? 0 : err_set(err, ERR_NO_MEMORY, "subPath");
+    if ((code = make_pin(pin, S_ISDIR(st.st_mode), err)) < 0)
+        return code;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    if (mount(link, pin, NULL, MS_BIND | MS_REC, NULL) < 0)
+        return err_errno(err, errno, "binding subPath " STR_FMT, STR_ARG(sub_path));
+    return 0;
 }

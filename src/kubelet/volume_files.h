@@ -1,7 +1,7 @@
 /* volume_files.h - a set of files that changes all at once: what configMap, secret, downwardAPI and projected volumes hold.
  *
- *   <volume>/..2026_01_02_... /key   the files of one version
- *   <volume>/..data -> ..2026_01_02_...
+ *   <volume>/..1767312000000000000/key   the files of one version
+ *   <volume>/..data -> ..1767312000000000000
  *   <volume>/key -> ..data/key
  * A new version is written beside the old one, then ..data is moved over: readers see one or the other. */
 #pragma once
