@@ -4,6 +4,7 @@
  * that is going away. A generated name that is taken is drawn again. */
 #include "api/resources.h"
 #include "apiserver/decode.h"
+#include "apiserver/managed.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "apiserver/validate.h"
@@ -143,7 +144,7 @@ int create_plan_object(struct write *write, struct json *object, struct err *err
         return code;
     if (request->rules->transact && (code = request->rules->transact(write, object, NULL, err)) < 0)
         return code;
-    if ((code = write_canonical(write, object, err)) < 0)
+    if ((code = managed_update(write, object, NULL, err)) < 0 || (code = write_canonical(write, object, err)) < 0)
         return code;
     write->status = 201;
     return write_object(write, STORE_PUT, object, STORE_ABSENT, err);

@@ -127,6 +127,12 @@ static int normalize(struct request *request, const struct type *type, struct js
     return report_fields(request, validation, what, unknown, duplicates, err);
 }
 
+/* The configuration of a server-side apply may be either. */
+static bool is_yaml(const struct request *request, enum body_kind kind)
+{
+    return kind == BODY_YAML || (kind == BODY_APPLY && !str_has_prefix(str_trim(request->body), STR("{")));
+}
+
 int decode_body_as(struct request *request, const struct type *type, struct json **ret_object, struct err *err)
 {
     struct json_duplicates duplicates = { .limit = DUPLICATES_MAX };
@@ -134,8 +140,8 @@ int decode_body_as(struct request *request, const struct type *type, struct json
     enum body_kind kind;
     int code;
 
-    if ((code = negotiate_body(request->content_type, false, &kind, err)) < 0 ||
-        (code = parse_text(request, kind == BODY_YAML, &duplicates, &object, err)) < 0 ||
+    if ((code = negotiate_body(request->content_type, request->info.verb == VERB_PATCH, &kind, err)) < 0 ||
+        (code = parse_text(request, is_yaml(request, kind), &duplicates, &object, err)) < 0 ||
         (code = normalize(request, type, object, &duplicates, err)) < 0)
         return code;
     *ret_object = object;

@@ -190,6 +190,7 @@ int request_route(struct request *request, const struct http_request *http, stru
     request->body = http->body;
     request->content_type = http_request_header(http, STR("content-type"));
     request->accept = http_request_header(http, STR("accept"));
+    request->user_agent = http_request_header(http, STR("user-agent"));
     if ((code = authn_user(request->arena, http, &request->user, err)) < 0)
         return code;
     if (!http_params_parse(request->arena, http->query, &request->params))

@@ -47,7 +47,7 @@ struct request {
     struct user user;
     struct http_params params;
     const struct http_request *http; /* NULL: a call inside the process */
-    struct str body, content_type, accept;
+    struct str body, content_type, accept, user_agent;
     nsec_t begun; /* clock_now() when it came; 0: its time is not measured */
     struct media media;
     struct str rule; /* for the cause; unset: the verb */

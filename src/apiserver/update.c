@@ -6,6 +6,7 @@
  * all else of the old one; other writes the reverse. */
 #include "apiserver/convert.h"
 #include "apiserver/decode.h"
+#include "apiserver/managed.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "apiserver/validate.h"
@@ -196,9 +197,9 @@ static int prepare(struct write *write, struct json *object, const struct json *
     if ((code = object_default(request->arena, request_storage(request)->type, object, err)) < 0 ||
         (rules->default_ && (code = rules->default_(request, object, err)) < 0) ||
         (code = write_admit(write, object, old, err)) < 0 || (code = write_canonical(write, object, err)) < 0 ||
-        (code = bump_generation(write, object, old, err)) < 0)
+        (code = bump_generation(write, object, old, err)) < 0 || (code = validate(write, object, old, err)) < 0)
         return code;
-    return validate(write, object, old, err);
+    return managed_update(write, object, old, err);
 }
 
 /* An object marked for deletion whose last finalizer went. */
@@ -216,12 +217,36 @@ static bool is_released(const struct write *write, const struct json *object, co
     return !rules->held || !rules->held(object);
 }
 
+/* Server-side apply: the body is what its manager wants of the object, in JSON or YAML. */
+static int make_from_config(struct write *write, const struct json *old, struct json **ret_object, struct err *err)
+{
+    struct request *request = write->request;
+    struct json *config, *meta;
+    int code;
+
+    if ((code = decode_body(request, &config, err)) < 0 || (code = write_to_storage(write, config, err)) < 0)
+        return code;
+    meta = json_ensure(request->arena, config, STR("metadata"), JSON_OBJECT);
+    if (!meta)
+        return no_memory(err);
+    if (json_member(meta, "managedFields"))
+        return fail_bad_request(request, err, "metadata.managedFields must be nil");
+    if (!json_member(meta, "name") && !json_set_str(request->arena, meta, STR("name"), write->name))
+        return no_memory(err);
+    return managed_apply(write, old, config, param_bool(&request->params, STR("force")), ret_object, err);
+}
+
 static int create_instead(struct write *write, struct err *err)
 {
     struct request *request = write->request;
     struct json *object, *meta;
     int code;
 
+    if (request->info.verb == VERB_PATCH && request->patch_kind == BODY_APPLY && !request->subresource) {
+        if ((code = make_from_config(write, NULL, &object, err)) < 0)
+            return code;
+        return create_plan_object(write, object, err);
+    }
     if (request->info.verb != VERB_UPDATE || request->subresource || !(request->rules->flags & RULE_CREATE_ON_UPDATE))
         return fail_not_found(request, write->name, err);
     if ((code = decode_body(request, &object, err)) < 0 || (code = write_to_storage(write, object, err)) < 0)
@@ -345,11 +370,11 @@ int patch_new(struct request *request, struct write **ret_write, struct err *err
         return code;
     if (!request->local && (code = negotiate_body(request->content_type, true, &request->patch_kind, err)) < 0)
         return code;
-    if (request->patch_kind == BODY_APPLY)
-        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
-                       "server-side apply (application/apply-patch+yaml) is not supported by this server; use "
-                       "client-side apply");
-    write->make = make_from_patch;
+    if (request->patch_kind == BODY_APPLY && str_empty(request_param(request, "fieldManager")))
+        return fail_bad_request(request, err,
+                                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required "
+                                "for apply patch");
+    write->make = request->patch_kind == BODY_APPLY ? make_from_config : make_from_patch;
     write->conflict = update_conflict;
     write->max_attempts = 6;
     *ret_write = write;

@@ -35,6 +35,7 @@ struct write {
     /* update and patch */
     int (*make)(struct write *write, const struct json *old, struct json **ret_object, struct err *err);
     const struct type *patch_type;
+    struct json *managed; /* apply: managedFields of the new state */
     /* delete */
     struct json *options;
     bool removed;

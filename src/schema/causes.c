@@ -11,6 +11,7 @@ const char *cause_reason(enum cause_type type)
         [CAUSE_FORBIDDEN] = "FieldValueForbidden",        [CAUSE_NOT_FOUND] = "FieldValueNotFound",
         [CAUSE_TOO_LONG] = "FieldValueTooLong",           [CAUSE_TOO_MANY] = "FieldValueTooMany",
         [CAUSE_TYPE_INVALID] = "FieldValueTypeInvalid",
+        [CAUSE_FIELD_MANAGER_CONFLICT] = "FieldManagerConflict",
     };
 
     return reasons[type];

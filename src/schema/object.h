@@ -16,6 +16,7 @@ enum cause_type {                      /* metav1.CauseType */
                   CAUSE_TOO_LONG,      /* FieldValueTooLong */
                   CAUSE_TOO_MANY,      /* FieldValueTooMany */
                   CAUSE_TYPE_INVALID,  /* FieldValueTypeInvalid */
+    CAUSE_FIELD_MANAGER_CONFLICT, /* FieldManagerConflict, of a server-side apply */
 };
 
 struct cause {

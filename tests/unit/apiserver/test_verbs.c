@@ -23,6 +23,7 @@ static void walk(struct fixture *f, const struct step *steps, size_t count)
 }
 
 #define MERGE "application/merge-patch+json"
+#define APPLY "application/apply-patch+yaml"
 #define JSON_PATCH "application/json-patch+json"
 #define STRATEGIC "application/strategic-merge-patch+json"
 #define CM "/api/v1/namespaces/default/configmaps"
@@ -47,7 +48,7 @@ static const struct step config_map_steps[] = {
     { "json patch", "PATCH", CM "/a", "[{'op':'add','path':'/data/m','value':'4'}]", JSON_PATCH, 200, "'m':'4'" },
     { "failing test", "PATCH", CM "/a", "[{'op':'test','path':'/data/m','value':'5'}]", JSON_PATCH, 422, NULL },
     { "strategic patch", "PATCH", CM "/a", "{'metadata':{'labels':{'x':'y'}}}", STRATEGIC, 200, "'x':'y'" },
-    { "apply", "PATCH", CM "/a", "{}", "application/apply-patch+yaml", 415, "server-side apply" },
+    { "apply without a manager", "PATCH", CM "/a", "{}", APPLY, 400, "fieldManager: Required value" },
     { "plain JSON is no patch", "PATCH", CM "/a", "{}", "application/json", 415, "accepted media types" },
     { "patch is no object", "PATCH", CM "/a", "[]", MERGE, 400, NULL },
     { "patch of nothing", "PATCH", CM "/zz", "{}", MERGE, 404, NULL },
@@ -68,6 +69,39 @@ static const struct step config_map_steps[] = {
       "{'metadata':{'name':'s'},'stringData':{'p':'hello'}}", NULL, 201, "'data':{'p':'aGVsbG8='}" },
     { "secret type", "PATCH", "/api/v1/namespaces/default/secrets/s", "{'type':'other'}", MERGE, 422,
       "type: Invalid value: \\'other\\': field is immutable" },
+};
+
+/* Two managers, x and y, over one ConfigMap and one Deployment. */
+#define AS(manager) "?fieldManager=" manager
+static const struct step apply_steps[] = {
+    { "creates", "PATCH", CM "/s" AS("x"), "{'data':{'a':'1','b':'2'}}", APPLY, 201,
+      "'fieldsV1':{'f:data':{'f:a':{},'f:b':{}}},'manager':'x','operation':'Apply'" },
+    { "again changes nothing", "PATCH", CM "/s" AS("x"), "{'data':{'a':'1','b':'2'}}", APPLY, 200, "'a':'1','b':'2'" },
+    { "YAML too", "PATCH", CM "/s" AS("x"), "data:\n  a: '1'\n  b: '2'\n", APPLY, 200, "'a':'1','b':'2'" },
+    { "the same values are shared", "PATCH", CM "/s" AS("y"), "{'data':{'a':'1'}}", APPLY, 200, "'manager':'y'" },
+    { "another value is a conflict", "PATCH", CM "/s" AS("y"), "{'data':{'a':'9'}}", APPLY, 409,
+      "Apply failed with 1 conflict: conflict with \\'x\\' using v1: .data.a" },
+    { "which names the field", "PATCH", CM "/s" AS("y"), "{'data':{'a':'9'}}", APPLY, 409,
+      "'causes':[{'reason':'FieldManagerConflict','message':'conflict with \\'x\\' using v1','field':'.data.a'}]" },
+    { "force takes it over", "PATCH", CM "/s" AS("y") "&force=true", "{'data':{'a':'9'}}", APPLY, 200,
+      "'fieldsV1':{'f:data':{'f:b':{}}},'manager':'x'" },
+    { "what is not said any more goes", "PATCH", CM "/s" AS("x"), "{}", APPLY, 200, "'data':{'a':'9'}" },
+    { "an update owns what it changes", "PATCH", CM "/s" AS("z"), "{'data':{'a':'7','c':'3'}}", MERGE, 200,
+      "'manager':'z','operation':'Update'" },
+    { "and conflicts with an apply", "PATCH", CM "/s" AS("y"), "{'data':{'a':'9'}}", APPLY, 409,
+      "conflict with \\'z\\' using v1: .data.a" },
+    { "managedFields are not applied", "PATCH", CM "/s" AS("y"), "{'metadata':{'managedFields':[{'manager':'q'}]}}", APPLY, 400,
+      "metadata.managedFields must be nil" },
+    { "keyed lists", "PATCH", "/apis/apps/v1/namespaces/default/deployments/d" AS("x"),
+      "{'spec':{'selector':{'matchLabels':{'a':'b'}},'template':{'metadata':{'labels':{'a':'b'}},"
+      "'spec':{'containers':[{'name':'c','image':'i:1','ports':[{'containerPort':80}]}]}}}}", APPLY, 201,
+      "'k:{\\'name\\':\\'c\\'}':{'.':{},'f:image':{},'f:name':{},"
+      "'f:ports':{'k:{\\'containerPort\\':80,\\'protocol\\':\\'TCP\\'}':" },
+    { "another element of another manager", "PATCH", "/apis/apps/v1/namespaces/default/deployments/d" AS("y"),
+      "{'spec':{'template':{'spec':{'containers':[{'name':'side','image':'s:1'}]}}}}", APPLY, 200,
+      "'image':'s:1'" },
+    { "goes with that manager", "PATCH", "/apis/apps/v1/namespaces/default/deployments/d" AS("y"),
+      "{'metadata':{'labels':{'l':'m'}}}", APPLY, 200, "'containers':[{'image':'i:1'" },
 };
 
 static const struct step error_steps[] = {
@@ -245,6 +279,11 @@ static const struct step event_steps[] = {
         walk(&f, (steps), ARRAY_LEN(steps)); \
         fixture_deinit(&f);                  \
     } while (0)
+
+static void test_apply(void **state)
+{
+    WALK(apply_steps);
+}
 
 static void test_config_maps(void **state)
 {
@@ -435,7 +474,8 @@ static void test_hostile_bodies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_config_maps), cmocka_unit_test(test_errors),    cmocka_unit_test(test_deployments),
+        cmocka_unit_test(test_config_maps),
+        cmocka_unit_test(test_apply), cmocka_unit_test(test_errors),    cmocka_unit_test(test_deployments),
         cmocka_unit_test(test_services),    cmocka_unit_test(test_versions),  cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_no_op),       cmocka_unit_test(test_warnings),  cmocka_unit_test(test_formats),
         cmocka_unit_test(test_users),       cmocka_unit_test(test_heartbeat), cmocka_unit_test(test_hostile_bodies),
