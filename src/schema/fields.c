@@ -125,9 +125,14 @@ static struct json *finish(struct arena *arena, struct json *children, bool self
 {
     if (!children || children->count == 0)
         return self ? leaf(arena) : NULL;
-    if (self && !json_member(children, "."))
-        set(arena, children, STR("."), leaf(arena));
-    return children;
+    if (!self || json_member(children, "."))
+        return children;
+    struct json *node = json_new(arena, JSON_OBJECT);
+
+    set(arena, node, STR("."), leaf(arena)); /* first, as everybody writes it */
+    for (uint32_t i = 0; i < children->count; i++)
+        set(arena, node, children->members[i].key, &children->members[i].value);
+    return node;
 }
 
 /* -- a value's fields -- */
