@@ -266,6 +266,16 @@ struct str map_value(struct str_map map, struct str key)
     return STR_NULL;
 }
 
+bool maps_equal(struct str_map a, struct str_map b)
+{
+    if (a.count != b.count)
+        return false;
+    for (size_t i = 0; i < a.count; i++)
+        if (!str_eq(a.items[i].key, b.items[i].key) || !str_eq(a.items[i].value, b.items[i].value))
+            return false;
+    return true;
+}
+
 struct str_map map_with(struct arena *arena, struct str_map map, struct str key, struct str value)
 {
     struct str_pair *items = arena_array_of(arena, map.count + 1, struct str_pair);

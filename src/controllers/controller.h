@@ -96,6 +96,7 @@ bool owner_is(const struct owner_reference *reference, const struct resource *re
 /* "apps/v1", "v1" */
 struct str resource_api_version(struct arena *arena, const struct resource *resource);
 struct str map_value(struct str_map map, struct str key); /* STR_NULL when absent */
+bool maps_equal(struct str_map a, struct str_map b);
 /* map with key set to value; a new one in the arena, sorted. items == NULL without memory. */
 struct str_map map_with(struct arena *arena, struct str_map map, struct str key, struct str value);
 struct str_map map_without(struct arena *arena, struct str_map map, struct str key);

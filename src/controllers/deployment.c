@@ -13,7 +13,6 @@
 #include "controllers/claim.h"
 #include "controllers/classes.h"
 #include "controllers/pods.h"
-#include "schema/view.h"
 
 /* -- what a change concerns -- */
 
@@ -55,7 +54,7 @@ static void set_changed(struct controller *self, struct object *old, struct obje
     add_owner(self, new);
     if (controlling_owner(new) || new->meta->deletion_timestamp.set)
         return;
-    if (!old || controlling_owner(old) || !view_equal(&type_string_map, &old->meta->labels, &new->meta->labels))
+    if (!old || controlling_owner(old) || !maps_equal(old->meta->labels, new->meta->labels))
         add_selecting(self, new);
 }
 

@@ -202,18 +202,15 @@ static int update_taints(struct node_lifecycle *self, struct object **object, st
 {
     struct node node = *OBJECT_VIEW(*object, node);
     struct object *written = NULL;
+    bool drive_away = may_drive_away(self, &node, ret_wait), changed;
     struct taint_array taints;
-    bool drive_away = may_drive_away(self, &node, ret_wait);
+    int code = node_wanted_taints(&node, drive_away, controller_wall(&self->base), arena, &taints, &changed, err);
 
-    if (!node_wanted_taints(&node, drive_away, controller_wall(&self->base), arena, &taints))
-        return 0;
-    if (!taints.items)
-        return err_set(err, ERR_NO_MEMORY, "taints");
+    if (code < 0 || !changed)
+        return code;
     node.spec.taints = taints;
-    int code = client_update(self->base.client, &RESOURCE_NODES, STR_NULL, &node,
-                             STR("node-lifecycle-controller: taints after conditions"), (*object)->revision, &written,
-                             err);
-
+    code = client_update(self->base.client, &RESOURCE_NODES, STR_NULL, &node,
+                         STR("node-lifecycle-controller: taints after conditions"), (*object)->revision, &written, err);
     if (code < 0)
         return code;
     controller_wrote(&self->base, written->key, NODES, written->revision);

@@ -80,16 +80,15 @@ static void want(struct wanted *wanted, const char *key, const char *effect)
     wanted->count++;
 }
 
-bool node_wanted_taints(const struct node *node, bool no_execute, nsec_t now, struct arena *arena,
-                        struct taint_array *ret_taints)
+int node_wanted_taints(const struct node *node, bool no_execute, nsec_t now, struct arena *arena,
+                       struct taint_array *ret_taints, bool *ret_changed, struct err *err)
 {
     struct wanted wanted = { .node = node, .now = now - now % NSEC_PER_SEC };
     size_t present = node->spec.taints.count;
 
-    *ret_taints = (struct taint_array){ NULL, 1 };
     wanted.items = arena_array_of(arena, present + 2 * ARRAY_LEN(rows) + 1, struct taint);
     if (!wanted.items)
-        return true;
+        return err_set(err, ERR_NO_MEMORY, "taints");
     for (size_t i = 0; i < present; i++)
         if (!is_managed(&node->spec.taints.items[i]))
             wanted.items[wanted.count++] = node->spec.taints.items[i];
@@ -108,7 +107,8 @@ bool node_wanted_taints(const struct node *node, bool no_execute, nsec_t now, st
             wanted.changed = true;
         }
     *ret_taints = (struct taint_array){ wanted.items, wanted.count };
-    return wanted.changed || wanted.count != present;
+    *ret_changed = wanted.changed || wanted.count != present;
+    return 0;
 }
 
 bool node_has_no_execute(const struct node *node)

@@ -50,7 +50,7 @@ void replicas_pod_changed(struct controller *controller, struct object *old, str
     add_owner(self, new);
     if (controlling_owner(new) || new->meta->deletion_timestamp.set)
         return;
-    if (!old || controlling_owner(old) || !view_equal(&type_string_map, &old->meta->labels, &new->meta->labels))
+    if (!old || controlling_owner(old) || !maps_equal(old->meta->labels, new->meta->labels))
         add_selecting(self, new);
 }
 

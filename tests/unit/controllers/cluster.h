@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "controllers/controllers.h"
+#include "schema/time.h"
 
 struct cluster {
     char path[64];
@@ -242,7 +243,6 @@ static inline void set_pod_ready(struct cluster *c, struct json *pod, bool ready
 
     snprintf(ns, sizeof ns, "%s", text_at(c, pod, "metadata.namespace"));
     snprintf(name, sizeof name, "%s", text_at(c, pod, "metadata.name"));
-    extern struct str api_time_text(nsec_t unix_nsec, char out[32]);
     api_time_text(wall, now);
     snprintf(body, sizeof body,
              "{'status':{'phase':'Running','conditions':[{'type':'Ready','status':'%s','lastTransitionTime':'%s'}]}}",
@@ -272,3 +272,46 @@ static inline size_t cluster_run_pods(struct cluster *c, const char *ns, size_t 
     settle(c);
     return changed;
 }
+
+static inline int cluster_setup(void **state)
+{
+    struct cluster *c = calloc(1, sizeof *c);
+
+    cluster_init(c, "10.42.0.0/16");
+    settle(c);
+    *state = c;
+    return 0;
+}
+
+static inline int cluster_teardown(void **state)
+{
+    cluster_deinit(*state);
+    free(*state);
+    return 0;
+}
+
+#define CLUSTER_TEST(fn) cmocka_unit_test_setup_teardown(fn, cluster_setup, cluster_teardown)
+
+static inline int64_t number(const struct json *json, const char *path)
+{
+    return json_int(json_at(json, path), 0);
+}
+
+static inline void run_all(struct cluster *c, const char *ns)
+{
+    while (cluster_run_pods(c, ns, SIZE_MAX))
+        ;
+}
+
+static inline size_t count_events(struct cluster *c, const char *reason, const char *prefix)
+{
+    struct items *events = list(c, &RESOURCE_EVENTS, NULL);
+    size_t count = 0;
+
+    for (size_t i = 0; i < events->count; i++)
+        count += str_is(json_str_at(events->list[i], "reason"), reason) &&
+                 str_has_prefix(json_str_at(events->list[i], "message"), str_from(prefix));
+    return count;
+}
+
+#define POD_TEMPLATE(app) "{'metadata':{'labels':{'app':'" app "'}},'spec':{'containers':[{'name':'c','image':'a'}]}}"
