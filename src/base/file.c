@@ -104,9 +104,20 @@ int file_make_dirs(const char *path, mode_t mode, struct err *err)
     return 0;
 }
 
-static int remove_at(int parent, const char *name, dev_t device, int depth, struct err *err);
+/* Folders deeper than this are first moved up to the top, so that neither the stack nor the descriptors of the process limit
+ * how deep a tree may be. */
+#define REMOVE_DEPTH 64
 
-static int remove_entries(int fd, dev_t device, int depth, struct err *err)
+struct removal {
+    dev_t device;   /* of the top */
+    int top;
+    unsigned moved; /* folders that were moved up, all in all */
+};
+
+static int remove_at(struct removal *removal, int parent, const char *name, int depth, struct err *err);
+
+/* Takes over fd. */
+static int remove_entries(struct removal *removal, int fd, int depth, struct err *err)
 {
     DIR *dir = fdopendir(fd);
 
@@ -119,13 +130,21 @@ static int remove_entries(int fd, dev_t device, int depth, struct err *err)
 
     while (result == 0 && (entry = readdir(dir)))
         if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-            result = remove_at(dirfd(dir), entry->d_name, device, depth, err);
+            result = remove_at(removal, dirfd(dir), entry->d_name, depth, err);
     closedir(dir);
     return result;
 }
 
-static int remove_at(int parent, const char *name, dev_t device, int depth, struct err *err)
+static int open_folder(int parent, const char *name, struct err *err)
 {
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd < 0 ? err_errno(err, errno, "opening %s", name) : fd;
+}
+
+static int remove_at(struct removal *removal, int parent, const char *name, int depth, struct err *err)
+{
+    char up[32];
     struct stat st;
 
     if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -135,27 +154,49 @@ static int remove_at(int parent, const char *name, dev_t device, int depth, stru
             return err_errno(err, errno, "removing %s", name);
         return 0;
     }
-    if (depth == 0)
-        device = st.st_dev;
-    if (st.st_dev != device)
+    if (st.st_dev != removal->device)
         return err_set(err, ERR_IO, "%s is a mount point", name);
-    if (depth > 1000)
-        return err_set(err, ERR_IO, "%s is nested too deeply", name);
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-    if (fd < 0)
-        return err_errno(err, errno, "opening %s", name);
-    int result = remove_entries(fd, device, depth + 1, err);
+    if (depth >= REMOVE_DEPTH) {
+        snprintf(up, sizeof up, ".removing-%u", removal->moved++);
+        return renameat(parent, name, removal->top, up) < 0 ? err_errno(err, errno, "moving %s", name) : 0;
+    }
+    int fd = open_folder(parent, name, err);
+    int result = fd < 0 ? fd : remove_entries(removal, fd, depth + 1, err);
 
     if (result == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
         return err_errno(err, errno, "removing %s", name);
     return result;
 }
 
+static int remove_folder(const char *path, dev_t device, struct err *err)
+{
+    AUTO_CLOSE int top = open_folder(AT_FDCWD, path, err);
+    struct removal removal = { device, top, 0 };
+    unsigned before;
+    int result = top < 0 ? top : 0;
+
+    do {
+        before = removal.moved;
+        int fd = result == 0 ? open_folder(top, ".", err) : result;
+
+        result = fd < 0 ? fd : remove_entries(&removal, fd, 0, err);
+    } while (result == 0 && removal.moved != before);
+    if (result == 0 && rmdir(path) < 0 && errno != ENOENT)
+        return err_errno(err, errno, "removing the folder");
+    return result;
+}
+
 int file_remove_tree(const char *path, struct err *err)
 {
-    int result = remove_at(AT_FDCWD, path, 0, 0, err);
+    struct stat st;
+    int result = 0;
 
+    if (lstat(path, &st) < 0)
+        result = errno == ENOENT ? 0 : err_errno(err, errno, "looking at it");
+    else if (S_ISDIR(st.st_mode))
+        result = remove_folder(path, st.st_dev, err);
+    else if (unlink(path) < 0 && errno != ENOENT)
+        result = err_errno(err, errno, "removing it");
     return result < 0 ? err_wrap(err, result, "removing %s", path) : 0;
 }
 

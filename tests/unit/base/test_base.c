@@ -139,6 +139,9 @@ static void test_arena(void **state)
         arena_reset(&arena);
         assert_false(arena_failed(&arena));
     }
+    /* Larger than the chunk that would come next, but not large enough for one of its own. */
+    for (size_t size = 1000; size < 70000; size += 5000)
+        memset(arena_alloc(&arena, size), 0x55, size);
     int *numbers = arena_array_of(&arena, 2, int);
 
     numbers[1] = 5;
@@ -279,6 +282,22 @@ static void test_blob_and_list(void **state)
     assert_ptr_equal(items[0].link.next, &items[2].link);
 }
 
+/* A folder in a folder in a folder ..., deeper than descriptors or path names reach. */
+static void make_deep(const char *dir, int depth)
+{
+    int fd = open(dir, O_PATH | O_DIRECTORY);
+
+    for (int i = 0; i < depth; i++) {
+        assert_int_equal(mkdirat(fd, "deep", 0755), 0);
+        int below = openat(fd, "deep", O_PATH | O_DIRECTORY);
+
+        close(fd);
+        fd = below;
+        assert_true(fd >= 0);
+    }
+    close(fd);
+}
+
 static void test_file(void **state)
 {
     char dir[] = "/tmp/caravel-test-XXXXXX", path[PATH_MAX], outside[PATH_MAX], link[PATH_MAX];
@@ -302,6 +321,7 @@ static void test_file(void **state)
     assert_int_equal(file_write_atomic(outside, STR("kept"), 0600, &err), 0);
     snprintf(link, sizeof link, "%s/a/link", dir);
     assert_int_equal(symlink(outside, link), 0);
+    make_deep(dir, 3000);
     assert_int_equal(file_remove_tree(dir, &err), 0);
     assert_false(file_exists(dir));
     assert_true(file_exists(outside));
