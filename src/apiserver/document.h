@@ -12,8 +12,8 @@ struct document {
 /* Copies what buf holds. */
 int document_init(struct document *document, const struct buf *buf, struct err *err);
 void document_deinit(struct document *document);
-/* Only GET and HEAD. Answers 304 when the client has this text already. cache_control NULL: the usual. The content type must be static
- * or in the request's arena. */
+/* Only GET and HEAD. Answers 304 when the client has this text already. cache_control NULL: the usual. The content type
+ * must be static or in the request's arena. */
 int document_reply(struct request *request, const struct document *document, const char *content_type,
                    const char *cache_control, struct err *err);
 /* ERR_METHOD_NOT_ALLOWED for anything but GET and HEAD. */

@@ -66,7 +66,8 @@ static bool passes(struct request *request, const struct health_check *check)
 
 static void write_check(struct buf *text, const struct health_check *check, bool ok)
 {
-    buf_printf(text, "[%c]" STR_FMT " %s\n", ok ? '+' : '-', STR_ARG(check->name), ok ? "ok" : "failed: reason withheld");
+    buf_printf(text, "[%c]" STR_FMT " %s\n", ok ? '+' : '-', STR_ARG(check->name),
+               ok ? "ok" : "failed: reason withheld");
 }
 
 /* What `kubectl get --raw=/readyz?verbose` shows; without verbose only a failure is told at length. */

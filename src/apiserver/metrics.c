@@ -1,9 +1,9 @@
 /* metrics.c - counters of requests, and figures of the store and the process.
  *
- * A row for every resource that is served, one for what is made at run time and one for paths that are no resources; in it a column for every verb, in
- * that a count for every status that is known by name (others share one) and a histogram. The table is sparse: pages
- * that are never counted in are never touched. A row is found by the resource's address in a small hash table that is
- * never changed after it is made. */
+ * A row for every resource that is served, one for what is made at run time and one for paths that are no resources; in
+ * it a column for every verb, in that a count for every status that is known by name (others share one) and a
+ * histogram. The table is sparse: pages that are never counted in are never touched. A row is found by the resource's
+ * address in a small hash table that is never changed after it is made. */
 #include "apiserver/metrics.h"
 
 #include <dirent.h>
@@ -13,12 +13,13 @@
 #include "apiserver/version.h"
 #include "base/file.h"
 
-static const int statuses[] = { 200, 201, 202, 304, 400, 401, 403, 404, 405, 406, 409, 410, 413,
-                                415, 422, 429, 500, 501, 503, 504, 507, 0 /* all others */ };
+static const int statuses[] = { 200, 201, 202, 304, 400, 401, 403, 404, 405, 406, 409,
+                                410, 413, 415, 422, 429, 500, 501, 503, 504, 507, 0 /* all others */ };
 #define STATUS_COUNT ARRAY_LEN(statuses)
 
-static const char *const verbs[] = { "GET", "LIST", "WATCH", "POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION", "CONNECT",
-                                     "OTHER" };
+/* In the order of enum verb_bit, then what is none of them. */
+static const char *const verbs[] = { "GET",     "LIST", "WATCH", "POST", "PUT", "PATCH", "DELETE", "DELETECOLLECTION",
+                                     "CONNECT", "OTHER" };
 #define VERB_COUNT ARRAY_LEN(verbs)
 
 /* Upper bounds; the last bucket has none. */
@@ -56,7 +57,7 @@ struct metrics {
     struct metrics_slot {
         const struct resource *resource;
         size_t row;
-    } *slots; /* open addressing; at most half full */
+    } * slots; /* open addressing; at most half full */
 };
 
 static size_t slot_of(const struct metrics *metrics, const struct resource *resource)
@@ -112,15 +113,17 @@ struct metrics *metrics_free(struct metrics *metrics)
 
 static size_t verb_of(const struct request *request)
 {
-    static const size_t by_method[] = { [HTTP_GET_] = 0, [HTTP_HEAD_] = 0, [HTTP_POST_] = 3, [HTTP_PUT_] = 4, [HTTP_PATCH_] = 5,
-                                        [HTTP_DELETE_] = 6, [HTTP_OPTIONS_] = 9, [HTTP_CONNECT_] = 9, [HTTP_OTHER_] = 9 };
+    static const uint32_t by_method[] = {
+        [HTTP_GET_] = VERB_GET,    [HTTP_HEAD_] = VERB_GET,    [HTTP_POST_] = VERB_CREATE,
+        [HTTP_PUT_] = VERB_UPDATE, [HTTP_PATCH_] = VERB_PATCH, [HTTP_DELETE_] = VERB_DELETE
+    };
+    uint32_t verb = request->info.is_resource ? request->info.verb : 0;
 
+    if (!verb && (size_t)request->method < ARRAY_LEN(by_method))
+        verb = by_method[request->method];
     if (request->subresource && request->subresource->verbs & VERB_CONNECT)
-        return 8;
-    /* verbs[] is in the order of enum verb_bit. */
-    if (request->info.is_resource && request->info.verb)
-        return (size_t)__builtin_ctz(request->info.verb);
-    return (size_t)request->method < ARRAY_LEN(by_method) ? by_method[request->method] : VERB_COUNT - 1;
+        verb = VERB_CONNECT;
+    return verb ? (size_t)__builtin_ctz(verb) : VERB_COUNT - 1;
 }
 
 static void add(counter *to, uint64_t n)
@@ -185,7 +188,9 @@ static void write_labels(struct buf *out, size_t row, size_t verb)
 {
     static const struct resource none = { .group = STR_INIT(""), .plural = STR_INIT("") };
     static const struct resource custom = { .group = STR_INIT(""), .plural = STR_INIT("custom") };
-    const struct resource *resource = row == ROW_NO_RESOURCE ? &none : row == ROW_CUSTOM ? &custom : api_resources[row - ROW_FIRST];
+    const struct resource *resource = row == ROW_NO_RESOURCE ? &none
+                                      : row == ROW_CUSTOM    ? &custom
+                                                             : api_resources[row - ROW_FIRST];
 
     if (verb < VERB_COUNT)
         buf_printf(out, "verb=\"%s\",", verbs[verb]);
@@ -205,7 +210,8 @@ static void write_counts(struct metrics *metrics, struct buf *out)
                     continue;
                 buf_add_cstr(out, "apiserver_request_total{");
                 write_labels(out, row, verb);
-                buf_printf(out, ",code=\"%.0d%s\"} %llu\n", statuses[i], statuses[i] ? "" : "other", (unsigned long long)n);
+                buf_printf(out, ",code=\"%.0d%s\"} %llu\n", statuses[i], statuses[i] ? "" : "other",
+                           (unsigned long long)n);
             }
 }
 
@@ -265,7 +271,8 @@ static void write_store(struct store *store, struct buf *out)
     write_figure(out, "caravel_store_bytes_used", "gauge", "Bytes of the store's file in use.", stats.bytes_used);
     write_figure(out, "caravel_store_bytes_max", "gauge", "Bytes that the store's file may have.", stats.map_size);
     write_figure(out, "caravel_store_commits_total", "counter", "Group commits since the start.", stats.commits);
-    write_figure(out, "caravel_store_transactions_total", "counter", "Transactions since the start.", stats.transactions);
+    write_figure(out, "caravel_store_transactions_total", "counter", "Transactions since the start.",
+                 stats.transactions);
     write_figure(out, "caravel_store_revision", "gauge", "The newest revision.", store_revision(store));
     write_figure(out, "caravel_store_compacted_revision", "gauge", "Revisions up to this one are forgotten.",
                  store_compacted(store));

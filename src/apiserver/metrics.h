@@ -1,7 +1,7 @@
 /* metrics.h - what the server counts about itself, as Prometheus reads it: /metrics.
  *
- * Counting is a relaxed atomic addition into a table that is laid out when the server is made: no lock, no allocation, no
- * string on a request's way. */
+ * Counting is a relaxed atomic addition into a table that is laid out when the server is made: no lock, no allocation,
+ * no string on a request's way. */
 #pragma once
 
 #include "apiserver/request.h"
@@ -12,8 +12,8 @@ int metrics_new(struct metrics **ret_metrics, struct err *err);
 struct metrics *metrics_free(struct metrics *metrics);
 DEFINE_AUTO(metrics, metrics_free)
 
-/* At the end of a request, once its reply is known (long answers: when they end): counts it by verb, resource and status, and, when
- * request->begun is set, its time. Any thread. */
+/* At the end of a request, once its reply is known (long answers: when they end): counts it by verb, resource and
+ * status, and, when request->begun is set, its time. Any thread. */
 void metrics_request_done(const struct request *request);
 /* A long answer that has begun and will end. */
 void metrics_stream_begun(const struct request *request);

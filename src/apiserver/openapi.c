@@ -1,9 +1,10 @@
 /* openapi.c - OpenAPI documents by group-version.
  *
- * The index tells a hash of every document, so the first index costs writing them all: some milliseconds each, on a thread of the
- * executor, and the texts are let go again: only those that are asked for stay. A client that keeps documents by their
- * URL (kubectl does) then asks for the index alone, and for nothing else until something changes. One lock covers all; it is held
- * while a document is written, so that many clients at once do not write the same one. */
+ * The index tells a hash of every document, so the first index costs writing them all: some milliseconds each, on a
+ * thread of the executor, and the texts are let go again: only those that are asked for stay. A client that keeps
+ * documents by their URL (kubectl does) then asks for the index alone, and for nothing else until something changes.
+ * One lock covers all; it is held while a document is written, so that many clients at once do not write the same one.
+ */
 #include "apiserver/openapi.h"
 
 #include "apiserver/document.h"

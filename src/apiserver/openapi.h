@@ -15,8 +15,8 @@ int openapi_docs_new(struct openapi_docs **ret_docs, struct err *err);
 struct openapi_docs *openapi_docs_free(struct openapi_docs *docs);
 DEFINE_AUTO(openapi_docs, openapi_docs_free)
 
-/* The resources made at run time from now on; they and their types must stay until the next call has returned. Documents are forgotten
- * and written anew when they are asked for. Any thread. */
+/* The resources made at run time from now on; they and their types must stay until the next call has returned.
+ * Documents are forgotten and written anew when they are asked for. Any thread. */
 int openapi_docs_set_custom(struct openapi_docs *docs, const struct resource *const *resources, size_t count,
                             struct err *err);
 

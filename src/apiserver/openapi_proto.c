@@ -1,24 +1,24 @@
 /* openapi_proto.c - from the JSON tree of an OpenAPI v2 document to the messages of openapi.v2.Document.
  *
  * The messages are tables: which member becomes which field, and how. What JSON says with a key of an object (paths,
- * definitions, properties, responses), the messages say with a list of named values; what may be of several kinds there, lies in a
- * message more. Members that start with "x-" become vendor extensions, as YAML text, which JSON is. */
+ * definitions, properties, responses), the messages say with a list of named values; what may be of several kinds
+ * there, lies in a message more. Members that start with "x-" become vendor extensions, as YAML text, which JSON is. */
 #include "apiserver/openapi_proto.h"
 
 enum proto_kind {
     PROTO_STRING,
-    PROTO_STRINGS,  /* array of strings: repeated */
+    PROTO_STRINGS, /* array of strings: repeated */
     PROTO_BOOL,
     PROTO_INT,
     PROTO_DOUBLE,
-    PROTO_ANY,      /* any JSON */
-    PROTO_ANYS,     /* array of any JSON: repeated */
+    PROTO_ANY,  /* any JSON */
+    PROTO_ANYS, /* array of any JSON: repeated */
     PROTO_MESSAGE,
-    PROTO_ITEM,     /* a message whose field 1 is the string or the message */
-    PROTO_NAMED,    /* object: a message whose field `entry` repeats {name, value} */
+    PROTO_ITEM,       /* a message whose field 1 is the string or the message */
+    PROTO_NAMED,      /* object: a message whose field `entry` repeats {name, value} */
     PROTO_NAMED_ITEM, /* the same, the value in field 1 of a message more */
     PROTO_PARAMETERS,
-    PROTO_SCHEMAS,  /* array of messages: repeated */
+    PROTO_SCHEMAS, /* array of messages: repeated */
 };
 
 struct proto_message;
@@ -306,9 +306,7 @@ static void write_double(struct buf *buf, uint8_t number, double value)
 static void write_field(struct buf *buf, const struct proto_field *field, const struct json *json)
 {
     switch ((enum proto_kind)field->kind) {
-    case PROTO_STRING:
-        add_bytes(buf, field->number, json_str(json));
-        return;
+    case PROTO_STRING: add_bytes(buf, field->number, json_str(json)); return;
     case PROTO_BOOL:
         add_tag(buf, field->number, WIRE_VARINT);
         add_varint(buf, json_bool(json, false));
@@ -317,28 +315,16 @@ static void write_field(struct buf *buf, const struct proto_field *field, const 
         add_tag(buf, field->number, WIRE_VARINT);
         add_varint(buf, (uint64_t)json_int(json, 0));
         return;
-    case PROTO_DOUBLE:
-        write_double(buf, field->number, json_double(json, 0));
-        return;
-    case PROTO_ANY:
-        write_any(buf, field->number, json);
-        return;
-    case PROTO_MESSAGE:
-        write_nested(buf, field->number, field->message, json);
-        return;
-    case PROTO_ITEM:
-        write_item(buf, field, json);
-        return;
+    case PROTO_DOUBLE: write_double(buf, field->number, json_double(json, 0)); return;
+    case PROTO_ANY: write_any(buf, field->number, json); return;
+    case PROTO_MESSAGE: write_nested(buf, field->number, field->message, json); return;
+    case PROTO_ITEM: write_item(buf, field, json); return;
     case PROTO_NAMED:
-    case PROTO_NAMED_ITEM:
-        write_named(buf, field, json);
-        return;
+    case PROTO_NAMED_ITEM: write_named(buf, field, json); return;
     case PROTO_STRINGS:
     case PROTO_ANYS:
     case PROTO_PARAMETERS:
-    case PROTO_SCHEMAS:
-        write_each(buf, field, json);
-        return;
+    case PROTO_SCHEMAS: write_each(buf, field, json); return;
     }
 }
 

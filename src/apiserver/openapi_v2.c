@@ -1,9 +1,9 @@
 /* openapi_v2.c - OpenAPI v3 documents brought into the form of version 2.
  *
- * What differs: schemas live in "definitions"; a reference stands alone instead of inside "allOf"; there is no "oneOf" (numbers or strings are
- * called strings); a body is one more parameter; types of parameters and responses stand without a schema or media type around
- * them. Each group-version is written, parsed, changed and let go again before the next, so that the whole is never in memory as a tree. Definitions
- * that several share are taken once. */
+ * What differs: schemas live in "definitions"; a reference stands alone instead of inside "allOf"; there is no "oneOf"
+ * (numbers or strings are called strings); a body is one more parameter; types of parameters and responses stand
+ * without a schema or media type around them. Each group-version is written, parsed, changed and let go again before
+ * the next, so that the whole is never in memory as a tree. Definitions that several share are taken once. */
 #include "apiserver/openapi_v2.h"
 
 #include "apiserver/openapi_proto.h"
@@ -270,6 +270,7 @@ int openapi_v2_write(struct buf *buf, const struct resource *const *resources, s
     if (code < 0)
         return code;
     write_whole(&writer, buf);
-    return buf_ok(buf) && buf_ok(&writer.paths) && buf_ok(&writer.definitions) ? 0
-                                                                               : err_set(err, ERR_NO_MEMORY, "OpenAPI v2");
+    return buf_ok(buf) && buf_ok(&writer.paths) && buf_ok(&writer.definitions)
+               ? 0
+               : err_set(err, ERR_NO_MEMORY, "OpenAPI v2");
 }

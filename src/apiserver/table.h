@@ -19,8 +19,8 @@ struct table_format {
     const struct table_cells *cells; /* by table_prepare(), for many rows; NULL: found anew for each row */
 };
 
-/* Finds out once where the cells of this resource's rows come from; the result lives in arena. Without memory the format
- * stays as it was. */
+/* Finds out once where the cells of this resource's rows come from; the result lives in arena. Without memory they are
+ * found anew for each row. */
 void table_prepare(struct arena *arena, const struct resource *resource, struct table_format *format);
 
 /* {"kind":"Table","apiVersion":"meta.k8s.io/v1","columnDefinitions":[...],"rows":[   (definitions only when wanted: a

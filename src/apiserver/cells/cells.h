@@ -1,7 +1,7 @@
 /* cells.h - the named cell functions of columns (api/: "fn=pod.ready"), one file a group of resources.
  *
- * They read trees that were stored, so what they find may be of any kind: each helper takes NULL and wrong kinds. What they
- * print is what kubectl's users know by heart; scripts cut it apart. */
+ * They read trees that were stored, so what they find may be of any kind: each helper takes NULL and wrong kinds. What
+ * they print is what kubectl's users know by heart; scripts cut it apart. */
 #pragma once
 
 #include "apiserver/table.h"

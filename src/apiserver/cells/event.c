@@ -62,7 +62,8 @@ static void source(struct arena *arena, const struct json *object, nsec_t now, s
     const struct json *source = either(object, STR("source"), STR("deprecatedSource"));
     struct str component = str_or(json_str(json_member(source, "component")),
                                   json_str(either(object, STR("reportingComponent"), STR("reportingController"))));
-    struct str instance = str_or(json_str(json_member(source, "host")), json_str(json_member(object, "reportingInstance")));
+    struct str instance = str_or(json_str(json_member(source, "host")),
+                                 json_str(json_member(object, "reportingInstance")));
 
     if (str_empty(instance))
         cell_str(ret_cell, component);

@@ -9,8 +9,9 @@ static void parameters(struct arena *arena, const struct json *object, nsec_t no
     if (!json_is(parameters, JSON_OBJECT))
         cell_str(ret_cell, STR("<none>"));
     else
-        cell_printf(arena, ret_cell, STR_FMT "%s" STR_FMT "/" STR_FMT, STR_ARG(json_str(json_member(parameters, "kind"))),
-                    group.data ? "." : "", STR_ARG(group), STR_ARG(json_str(json_member(parameters, "name"))));
+        cell_printf(arena, ret_cell, STR_FMT "%s" STR_FMT "/" STR_FMT,
+                    STR_ARG(json_str(json_member(parameters, "kind"))), group.data ? "." : "", STR_ARG(group),
+                    STR_ARG(json_str(json_member(parameters, "name"))));
 }
 
 static void pod_selector(struct arena *arena, const struct json *object, nsec_t now, struct json *ret_cell)

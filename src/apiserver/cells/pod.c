@@ -1,9 +1,9 @@
 /* pod.c - what `kubectl get pods` says of a pod.
  *
- * The status is one word for the whole pod: its phase, unless an init container holds it up ("Init:0/2", "Init:Error"), a
- * container gives a better reason ("CrashLoopBackOff", "ExitCode:3"), or it is being deleted. Containers are looked at from the
- * last to the first, so that the first one has the last word. Init containers that go on running beside the others
- * (restartPolicy Always) count among the ready ones. */
+ * The status is one word for the whole pod: its phase, unless an init container holds it up ("Init:0/2",
+ * "Init:Error"), a container gives a better reason ("CrashLoopBackOff", "ExitCode:3"), or it is being deleted.
+ * Containers are looked at from the last to the first, so that the first one has the last word. Init containers that go
+ * on running beside the others (restartPolicy Always) count among the ready ones. */
 #include "apiserver/cells/cells.h"
 
 #include "schema/time.h"
@@ -100,7 +100,8 @@ static void look_at_container(struct pod_row *row, const struct json *container)
         row->reason = waiting;
     } else if (json_is(terminated, JSON_OBJECT)) {
         row->reason = end_reason(row, "", terminated);
-    } else if (json_bool(json_member(container, "ready"), false) && json_is(json_member(state, "running"), JSON_OBJECT)) {
+    } else if (json_bool(json_member(container, "ready"), false) &&
+               json_is(json_member(state, "running"), JSON_OBJECT)) {
         row->running = true;
         row->ready++;
     }
@@ -192,7 +193,8 @@ static void ip(struct arena *arena, const struct json *object, nsec_t now, struc
 
 static void readiness_gates(struct arena *arena, const struct json *object, nsec_t now, struct json *ret_cell)
 {
-    const struct json *gates = json_at(object, "spec.readinessGates"), *conditions = json_at(object, "status.conditions");
+    const struct json *gates = json_at(object, "spec.readinessGates");
+    const struct json *conditions = json_at(object, "status.conditions");
     size_t met = 0;
 
     if (!cell_count(gates)) {

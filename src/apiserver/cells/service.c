@@ -56,7 +56,8 @@ static void ports(struct arena *arena, const struct json *object, nsec_t now, st
 
     cell_list_init(&list, ",", 0);
     for each_item(json_at(object, "spec.ports"), port) {
-        long long number = json_int(json_member(port, "port"), 0), node_port = json_int(json_member(port, "nodePort"), 0);
+        long long number = json_int(json_member(port, "port"), 0);
+        long long node_port = json_int(json_member(port, "nodePort"), 0);
         struct str protocol = json_str(json_member(port, "protocol")), text;
 
         if (node_port > 0)

@@ -1,5 +1,5 @@
-/* workload.c - cells of what keeps pods running: deployments, stateful sets, daemon sets, replication controllers, their
- * templates and revisions, and disruption budgets. */
+/* workload.c - cells of what keeps pods running: deployments, stateful sets, daemon sets, replication controllers,
+ * their templates and revisions, and disruption budgets. */
 #include "apiserver/cells/cells.h"
 
 static int64_t number_at(const struct json *object, const char *path)
