@@ -1,12 +1,15 @@
-/* decode.c - bodies. Two steps: text to tree (JSON or YAML), then the tree under its type: every member known and of
- * the right kind. What is unknown or double is only noted on the way; ?fieldValidation decides what becomes of it. */
+/* decode.c - bodies. Two steps: text to tree (JSON, YAML or protobuf), then the tree under its type: every member known
+ * and of the right kind. What is unknown or double is only noted on the way; ?fieldValidation decides what becomes of
+ * it. */
 #include "apiserver/decode.h"
 
 #include "apiserver/server.h"
 #include "codec/yaml.h"
 #include "schema/object.h"
+#include "schema/protobuf.h"
 
 #define DUPLICATES_MAX 16
+#define DELETE_OPTIONS_TYPE "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 enum validation { VALIDATION_IGNORE, VALIDATION_WARN, VALIDATION_STRICT };
 
@@ -133,6 +136,14 @@ static bool is_yaml(const struct request *request, enum body_kind kind)
     return kind == BODY_YAML || (kind == BODY_APPLY && !str_has_prefix(str_trim(request->body), STR("{")));
 }
 
+static int parse_body(struct request *request, enum body_kind kind, const struct type *type,
+                      struct json_duplicates *duplicates, struct json **ret_json, struct err *err)
+{
+    if (kind == BODY_PROTOBUF)
+        return protobuf_decode(request->arena, type, request->body, ret_json, err);
+    return parse_text(request, is_yaml(request, kind), duplicates, ret_json, err);
+}
+
 int decode_body_as(struct request *request, const struct type *type, struct json **ret_object, struct err *err)
 {
     struct json_duplicates duplicates = { .limit = DUPLICATES_MAX };
@@ -141,7 +152,7 @@ int decode_body_as(struct request *request, const struct type *type, struct json
     int code;
 
     if ((code = negotiate_body(request->content_type, request->info.verb == VERB_PATCH, &kind, err)) < 0 ||
-        (code = parse_text(request, is_yaml(request, kind), &duplicates, &object, err)) < 0 ||
+        (code = parse_body(request, kind, type, &duplicates, &object, err)) < 0 ||
         (code = normalize(request, type, object, &duplicates, err)) < 0)
         return code;
     *ret_object = object;
@@ -213,7 +224,7 @@ static int parse_options(struct request *request, struct json **ret_options, str
         return options ? 0 : err_set(err, ERR_NO_MEMORY, "delete options");
     }
     if ((code = negotiate_body(request->content_type, false, &kind, err)) < 0 ||
-        (code = parse_text(request, kind == BODY_YAML, NULL, &options, err)) < 0)
+        (code = parse_body(request, kind, type_named(DELETE_OPTIONS_TYPE), NULL, &options, err)) < 0)
         return code;
     if (options->kind != JSON_OBJECT)
         return fail_bad_request(request, err, "the body of the request is not a DeleteOptions object");

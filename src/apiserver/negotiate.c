@@ -114,6 +114,7 @@ int negotiate_body(struct str content_type, bool patch, enum body_kind *ret_kind
     } kinds[] = {
         { STR_INIT("application/json"), BODY_JSON, false },
         { STR_INIT("application/yaml"), BODY_YAML, false },
+        { STR_INIT("application/vnd.kubernetes.protobuf"), BODY_PROTOBUF, false },
         { STR_INIT("application/json-patch+json"), BODY_JSON_PATCH, true },
         { STR_INIT("application/merge-patch+json"), BODY_MERGE_PATCH, true },
         { STR_INIT("application/strategic-merge-patch+json"), BODY_STRATEGIC_PATCH, true },
@@ -141,5 +142,5 @@ int negotiate_body(struct str content_type, bool patch, enum body_kind *ret_kind
                        "application/strategic-merge-patch+json");
     return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
                    "the body of the request was in an unknown format - accepted media types include: "
-                   "application/json, application/yaml");
+                   "application/json, application/yaml, application/vnd.kubernetes.protobuf");
 }

@@ -29,7 +29,15 @@ bool accept_next(struct str *rest, struct accept_item *ret_item);
 int negotiate_accept(struct str accept, struct media *ret_media, struct err *err);
 const char *media_content_type(const struct media *media);
 
-enum body_kind { BODY_JSON, BODY_YAML, BODY_JSON_PATCH, BODY_MERGE_PATCH, BODY_STRATEGIC_PATCH, BODY_APPLY };
-/* Of a create, update or DeleteOptions: JSON (also when unset) or YAML; of a patch: one of the patches. Else
+enum body_kind {
+    BODY_JSON,
+    BODY_YAML,
+    BODY_PROTOBUF,
+    BODY_JSON_PATCH,
+    BODY_MERGE_PATCH,
+    BODY_STRATEGIC_PATCH,
+    BODY_APPLY
+};
+/* Of a create, update or DeleteOptions: JSON (also when unset), YAML or protobuf; of a patch: one of the patches. Else
  * ERR_UNSUPPORTED_MEDIA_TYPE in the words clients know. */
 int negotiate_body(struct str content_type, bool patch, enum body_kind *ret_kind, struct err *err);
