@@ -2,8 +2,8 @@
  *
  * The filter lets everything pass but a list: calls that change the machine rather than the container (modules, clocks,
  * kexec, swap), that reach for the kernel's insides or for other processes' memory, keep state outside namespaces
- * (keyrings), or make new namespaces, the usual first step out. A capability that is meant for such a call lifts its ban. Listing
- * what is forbidden keeps programs working that use calls newer than this list. */
+ * (keyrings), or make new namespaces, the usual first step out. A capability that is meant for such a call lifts its
+ * ban. Listing what is forbidden keeps programs working that use calls newer than this list. */
 #include "kubelet/runtime/seccomp.h"
 
 #include "kubelet/runtime/capability.h"

@@ -1,8 +1,8 @@
 /* user.c - passwd and group of an image.
  *
  * openat2() with RESOLVE_IN_ROOT takes every symbolic link, absolute or upward, as one inside the image. The open does
- * not block and what it opened must be an ordinary file, so a fifo or a device in its place does no harm. A name that is
- * all digits is taken as a name first if passwd has it, as other runtimes do. */
+ * not block and what it opened must be an ordinary file, so a fifo or a device in its place does no harm. A name that
+ * is all digits is taken as a name first if passwd has it, as other runtimes do. */
 #include "kubelet/runtime/user.h"
 
 #include <errno.h>

@@ -107,8 +107,9 @@ static void test_daemon_does_not_hold(void **state)
 /* Nothing of ours but the three descriptors. */
 static void test_no_descriptors_leak(void **state)
 {
+    const char *script = "for i in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$i && echo $i; done; true";
+    struct process_options options = { .argv = ARGV("sh", "-c", script) };
     int fds[2];
-    struct process_options options = { .argv = ARGV("sh", "-c", "for i in 0 1 2 3 4 5 6 7 8 9; do test -e /proc/$$/fd/$i && echo $i; done; true") };
     AUTO_DEINIT(process_result, result) = { 0 };
 
     assert_int_equal(pipe(fds), 0);

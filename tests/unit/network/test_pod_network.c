@@ -51,7 +51,16 @@ static bool in_thread(void *(*fn)(void *), void *arg)
     return pthread_create(&thread, NULL, fn, arg) == 0 && pthread_join(thread, &result) == 0 && result;
 }
 
-static int setup(void **state)
+static int teardown(void **state)
+{
+    fx.network = pod_network_free(fx.network);
+    int r = pod_network_purge(&fx.options, NULL);
+    for (int i = 0; i < 3; i++)
+        umount2(fx.ns[i], MNT_DETACH);
+    return file_remove_tree(fx.dir, NULL) < 0 ? -1 : r;
+}
+
+static int prepare(void)
 {
     int pid = (int)getpid();
 
@@ -71,13 +80,14 @@ static int setup(void **state)
     return pod_network_new(&fx.options, &fx.network, NULL);
 }
 
-static int teardown(void **state)
+/* Nobody tears down what a failed setup left. */
+static int setup(void **state)
 {
-    fx.network = pod_network_free(fx.network);
-    int r = pod_network_purge(&fx.options, NULL);
-    for (int i = 0; i < 3; i++)
-        umount2(fx.ns[i], MNT_DETACH);
-    return file_remove_tree(fx.dir, NULL) < 0 ? -1 : r;
+    int r = prepare();
+
+    if (r < 0)
+        teardown(state);
+    return r;
 }
 
 static struct pod_address attach(const char *uid, int ns, const struct port_mapping *ports, size_t count)

@@ -57,7 +57,7 @@ static void wait_exits(int count)
         cond_wait(&exits.changed, &exits.lock);
 }
 
-static void make_rootfs(void)
+static bool make_rootfs(void)
 {
     static const char *const dirs[] = { "bin", "etc", "proc", "sys", "dev", "tmp", "mnt" };
     AUTO_DEINIT(buf, busybox) = BUF_INIT;
@@ -65,17 +65,21 @@ static void make_rootfs(void)
 
     for (size_t i = 0; i < ARRAY_LEN(dirs); i++) {
         snprintf(path, sizeof path, "%s/%s", fx.rootfs, dirs[i]);
-        assert_int_equal(file_make_dirs(path, 0755, NULL), 0);
+        if (file_make_dirs(path, 0755, NULL) < 0)
+            return false;
     }
-    assert_int_equal(file_read("/bin/busybox", (size_t)16 << 20, &busybox, NULL), 0);
     snprintf(path, sizeof path, "%s/bin/busybox", fx.rootfs);
-    assert_int_equal(file_write_atomic(path, buf_str(&busybox), 0755, NULL), 0);
+    if (file_read("/bin/busybox", (size_t)16 << 20, &busybox, NULL) < 0 ||
+        file_write_atomic(path, buf_str(&busybox), 0755, NULL) < 0)
+        return false;
     static const char *const links[] = { "sh", "cat", "sleep", "id", "hostname", "dd", "readlink", "ls", "stty", "grep",
                                          "unshare", "ip", "touch", "test" };
     for (size_t i = 0; i < ARRAY_LEN(links); i++) {
         snprintf(path, sizeof path, "%s/bin/%s", fx.rootfs, links[i]);
-        assert_int_equal(symlink("busybox", path), 0);
+        if (symlink("busybox", path) < 0)
+            return false;
     }
+    return true;
 }
 
 static void open_runtime(void)
@@ -95,26 +99,6 @@ static struct sandbox make_sandbox(const struct sandbox_spec *spec)
     if (sandbox_create(fx.runtime, spec, fx.arena, &sandbox, &err) < 0)
         fail_msg("%s", err.message);
     return sandbox;
-}
-
-static int setup(void **state)
-{
-    int pid = (int)getpid();
-
-    fx = (struct fixture){ 0 };
-    snprintf(fx.base, sizeof fx.base, "/tmp/runtime-test-%d", pid);
-    snprintf(fx.data, sizeof fx.data, "/tmp/runtime-test-%d/data", pid);
-    snprintf(fx.run, sizeof fx.run, "/tmp/runtime-test-%d/run", pid);
-    snprintf(fx.rootfs, sizeof fx.rootfs, "/tmp/runtime-test-%d/rootfs", pid);
-    snprintf(fx.instance, sizeof fx.instance, "rt%d", pid);
-    fx.options = (struct runtime_options){ .instance = fx.instance, .data_dir = fx.data, .run_dir = fx.run };
-    fx.arena = arena_new(0);
-    exits.count = 0;
-    make_rootfs();
-    open_runtime();
-    make_sandbox(&(struct sandbox_spec){ .pod_uid = POD, .pod_name = STR("pod"), .pod_namespace = STR("default"),
-                                         .hostname = STR("pod-host") });
-    return 0;
 }
 
 /* Processes whose command line names the test's folder. */
@@ -165,6 +149,42 @@ static int teardown(void **state)
         cgroup_exists(&tree, parent) || file_exists(fx.base))
         return -1;
     return 0;
+}
+
+static int prepare(void)
+{
+    const struct sandbox_spec spec = { .pod_uid = POD, .pod_name = STR("pod"), .pod_namespace = STR("default"),
+                                       .hostname = STR("pod-host") };
+    int pid = (int)getpid();
+    struct sandbox sandbox;
+    struct err err = { 0 };
+
+    fx = (struct fixture){ 0 };
+    snprintf(fx.base, sizeof fx.base, "/tmp/runtime-test-%d", pid);
+    snprintf(fx.data, sizeof fx.data, "/tmp/runtime-test-%d/data", pid);
+    snprintf(fx.run, sizeof fx.run, "/tmp/runtime-test-%d/run", pid);
+    snprintf(fx.rootfs, sizeof fx.rootfs, "/tmp/runtime-test-%d/rootfs", pid);
+    snprintf(fx.instance, sizeof fx.instance, "rt%d", pid);
+    fx.options = (struct runtime_options){ .instance = fx.instance, .data_dir = fx.data, .run_dir = fx.run };
+    fx.arena = arena_new(0);
+    exits.count = 0;
+    if (!make_rootfs() || runtime_new(&fx.options, &fx.runtime, &err) < 0 ||
+        sandbox_create(fx.runtime, &spec, fx.arena, &sandbox, &err) < 0) {
+        print_error("%s\n", err.message);
+        return -1;
+    }
+    runtime_on_exit(fx.runtime, on_exit_told, NULL);
+    return 0;
+}
+
+/* Nobody tears down what a failed setup left. */
+static int setup(void **state)
+{
+    int r = prepare();
+
+    if (r < 0)
+        teardown(state);
+    return r;
 }
 
 /* What a test wants of a container. */
