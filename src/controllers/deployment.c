@@ -394,7 +394,8 @@ static int rollout_init(struct rollout *rollout, struct err *err)
     rollout->conditions = arena_array_of(rollout->arena, count + 4, struct deployment_condition);
     if (!rollout->conditions)
         return err_set(err, ERR_NO_MEMORY, "deployment");
-    memcpy(rollout->conditions, deployment->status.conditions.items, count * sizeof *rollout->conditions);
+    if (count)
+        memcpy(rollout->conditions, deployment->status.conditions.items, count * sizeof *rollout->conditions);
     rollout->condition_count = count;
     return 0;
 }
