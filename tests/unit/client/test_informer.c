@@ -403,7 +403,7 @@ static void test_threads(void **state)
             assert_int_equal(thread_start(&writers[i], "writer", write_some, &api, NULL), 0);
         /* Readers and the end come at any moment. */
         for (int i = 0; i < 200; i++) {
-            AUTO(object) object = informer_get(maps, STR("d/n7"));
+            object_unref(informer_get(maps, STR("d/n7")));
             AUTO(arena) arena = arena_new(0);
             struct object_list list;
 
