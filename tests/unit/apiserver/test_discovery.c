@@ -26,8 +26,8 @@ static const struct {
     { "/api", AGGREGATED ",application/json", 200, "APIGroupDiscoveryList", AGGREGATED },
     { "/apis", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList,application/json", 200,
       "APIGroupDiscoveryList", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList" },
-    { "/apis", "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,application/json", 200, "APIGroupList",
-      "application/json" },
+    { "/apis", "application/json;g=apidiscovery.k8s.io;v=v9;as=APIGroupDiscoveryList,application/json", 200,
+      "APIGroupList", "application/json" },
     { "/apis", AGGREGATED ";q=0.5,application/json", 200, "APIGroupList", "application/json" },
     { "/apis/apps/v1", AGGREGATED ",application/json", 200, "APIResourceList", "application/json" },
     { "/apis/apps/v1", AGGREGATED, 406, "Status", "application/json" },
@@ -78,12 +78,15 @@ static void test_contents(void **state)
     fixture_init(&f);
     list = json_at(get(&f, "/api/v1", NULL).json, "resources");
     assert_string_equal(text_of(&f, named(list, "name", "pods")),
-                        quoted(f.arena, "{'name':'pods','singularName':'pod','namespaced':true,'kind':'Pod','verbs':['create',"
-                                        "'delete','deletecollection','get','list','patch','update','watch'],'shortNames':['po'],"
-                                        "'categories':['all']}").data);
+                        quoted(f.arena,
+                               "{'name':'pods','singularName':'pod','namespaced':true,'kind':'Pod','verbs':['create',"
+                               "'delete','deletecollection','get','list','patch','update','watch'],'shortNames':['po'],"
+                               "'categories':['all']}")
+                            .data);
     assert_string_equal(text_of(&f, named(list, "name", "pods/eviction")),
                         quoted(f.arena, "{'name':'pods/eviction','singularName':'','namespaced':true,'group':'policy',"
-                                        "'version':'v1','kind':'Eviction','verbs':['create']}").data);
+                                        "'version':'v1','kind':'Eviction','verbs':['create']}")
+                            .data);
     assert_string_equal(text_of(&f, json_member(named(list, "name", "pods/exec"), "verbs")), "[\"create\",\"get\"]");
     list = json_at(get(&f, "/apis", NULL).json, "groups");
     group = named(list, "name", "autoscaling");
@@ -95,8 +98,9 @@ static void test_contents(void **state)
     pods = named(json_member(&json_member(&list->items[0], "versions")->items[0], "resources"), "resource", "pods");
     assert_true(str_is(json_str_at(pods, "scope"), "Namespaced"));
     assert_true(str_is(json_str_at(pods, "responseKind.kind"), "Pod"));
-    assert_true(str_is(json_str_at(named(json_member(pods, "subresources"), "subresource", "eviction"),
-                                   "responseKind.group"), "policy"));
+    assert_true(
+        str_is(json_str_at(named(json_member(pods, "subresources"), "subresource", "eviction"), "responseKind.group"),
+               "policy"));
     fixture_deinit(&f);
 }
 
@@ -105,8 +109,12 @@ static int get_if(struct fixture *f, const char *target, struct str tag, struct 
 {
     const struct http_header header = { STR("if-none-match"), tag };
     const struct tls_identity peer = { .common_name = STR("admin") };
-    const struct http_request http = { .method = HTTP_GET_, .path = str_from(target), .query = STR(""), .peer = &peer,
-                                       .headers = &header, .header_count = 1 };
+    const struct http_request http = { .method = HTTP_GET_,
+                                       .path = str_from(target),
+                                       .query = STR(""),
+                                       .peer = &peer,
+                                       .headers = &header,
+                                       .header_count = 1 };
     struct request *request = arena_new_of(f->arena, struct request);
     struct err err = { 0 };
 
@@ -124,8 +132,15 @@ static int get_if(struct fixture *f, const char *target, struct str tag, struct 
 }
 
 static const struct resource widgets = {
-    .group = STR_INIT("x.io"), .version = STR_INIT("v1"), .plural = STR_INIT("widgets"), .singular = STR_INIT("widget"),
-    .kind = STR_INIT("Widget"), .list_kind = STR_INIT("WidgetList"), .namespaced = true, .served = true, .verbs = VERB_GET,
+    .group = STR_INIT("x.io"),
+    .version = STR_INIT("v1"),
+    .plural = STR_INIT("widgets"),
+    .singular = STR_INIT("widget"),
+    .kind = STR_INIT("Widget"),
+    .list_kind = STR_INIT("WidgetList"),
+    .namespaced = true,
+    .served = true,
+    .verbs = VERB_GET,
     .storage = &widgets,
 };
 
@@ -187,9 +202,12 @@ static const struct {
     { "/livez", false, 200, "ok" },
     { "/readyz", false, 200, "ok" },
     { "/readyz/ping", false, 200, "ok" },
-    { "/readyz?verbose", false, 200, "[+]ping ok\n[+]store ok\n[+]poststarthook/bootstrap ok\n[+]sick ok\nreadyz check passed\n" },
+    { "/readyz?verbose", false, 200,
+      "[+]ping ok\n[+]store ok\n[+]poststarthook/bootstrap ok\n[+]sick ok\nreadyz check passed\n" },
     { "/livez?verbose", true, 200, "[+]ping ok\n[+]store ok\nlivez check passed\n" },
-    { "/readyz", true, 500, "[+]ping ok\n[+]store ok\n[+]poststarthook/bootstrap ok\n[-]sick failed: reason withheld\nreadyz check failed\n" },
+    { "/readyz", true, 500,
+      "[+]ping ok\n[+]store ok\n[+]poststarthook/bootstrap ok\n[-]sick failed: reason withheld\nreadyz check "
+      "failed\n" },
     { "/readyz?exclude=sick", true, 200, "ok" },
     { "/readyz/sick", true, 500, "internal server error: reason withheld\n" },
     { "/livez/sick", true, 404, NULL },

@@ -27,7 +27,8 @@ static const struct {
 static const char *const lines[] = {
     "apiserver_request_total{verb=\"GET\",group=\"\",version=\"v1\",resource=\"pods\",code=\"200\"} 2\n",
     "apiserver_request_total{verb=\"GET\",group=\"\",version=\"v1\",resource=\"pods\",code=\"404\"} 1\n",
-    "apiserver_request_total{verb=\"DELETECOLLECTION\",group=\"apps\",version=\"v1\",resource=\"deployments\",code=\"other\"} 1\n",
+    "apiserver_request_total{verb=\"DELETECOLLECTION\",group=\"apps\",version=\"v1\",resource=\"deployments\",code="
+    "\"other\"} 1\n",
     "apiserver_request_total{verb=\"GET\",group=\"\",version=\"\",resource=\"\",code=\"200\"} 1\n",
     "apiserver_request_total{verb=\"GET\",group=\"\",version=\"\",resource=\"custom\",code=\"200\"} 1\n",
     "_bucket{verb=\"GET\",group=\"\",version=\"v1\",resource=\"pods\",le=\"0.0001\"} 1\n",
@@ -39,7 +40,10 @@ static const char *const lines[] = {
     "_count{verb=\"GET\",group=\"\",version=\"v1\",resource=\"pods\"} 3\n",
     "apiserver_longrunning_requests{group=\"\",version=\"v1\",resource=\"pods\"} 1\n",
     "kubernetes_build_info{major=\"1\",minor=\"33\"",
-    "\ncaravel_store_keys ", "\nprocess_open_fds ", "\nprocess_resident_memory_bytes ", "\nprocess_cpu_seconds_total ",
+    "\ncaravel_store_keys ",
+    "\nprocess_open_fds ",
+    "\nprocess_resident_memory_bytes ",
+    "\nprocess_cpu_seconds_total ",
 };
 
 static void test_counts(void **state)
@@ -53,7 +57,9 @@ static void test_counts(void **state)
     fixture_init(&f);
     virtual_clock_advance(&f.clock, 1000 * NSEC_PER_SEC);
     for (size_t i = 0; i < ARRAY_LEN(done); i++) {
-        struct request request = { .server = f.server, .resource = done[i].resource, .reply = { .status = done[i].status } };
+        struct request request = { .server = f.server,
+                                   .resource = done[i].resource,
+                                   .reply = { .status = done[i].status } };
 
         request.info.is_resource = done[i].resource != NULL;
         request.info.verb = done[i].verb;

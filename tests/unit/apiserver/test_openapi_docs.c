@@ -33,15 +33,24 @@ static void test_v3(void **state)
     must(&f, 404, "GET", "/openapi/v3/nonsense/v1", NULL);
     must(&f, 404, "GET", "/openapi/v3/apis/apps", NULL);
     must(&f, 405, "POST", "/openapi/v3", "{}");
-    assert_int_equal(get(&f, "/openapi/v3/api/v1", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf").status, 406);
+    assert_int_equal(get(&f, "/openapi/v3/api/v1", "application/com.github.proto-openapi.spec.v3@v1.0+protobuf").status,
+                     406);
     assert_int_equal(send_raw(&f, &(struct raw){ .method = "GET", .target = "/openapi/v3", .user = "" }).status, 401);
     fixture_deinit(&f);
 }
 
 static const struct resource widgets = {
-    .group = STR_INIT("x.io"), .version = STR_INIT("v1"), .plural = STR_INIT("widgets"), .singular = STR_INIT("widget"),
-    .kind = STR_INIT("Widget"), .list_kind = STR_INIT("WidgetList"), .namespaced = true, .served = true, .verbs = VERB_GET,
-    .type = &type_any, .storage = &widgets,
+    .group = STR_INIT("x.io"),
+    .version = STR_INIT("v1"),
+    .plural = STR_INIT("widgets"),
+    .singular = STR_INIT("widget"),
+    .kind = STR_INIT("Widget"),
+    .list_kind = STR_INIT("WidgetList"),
+    .namespaced = true,
+    .served = true,
+    .verbs = VERB_GET,
+    .type = &type_any,
+    .storage = &widgets,
 };
 
 static void test_custom(void **state)
@@ -87,11 +96,16 @@ static void test_v2(void **state)
     assert_string_equal(at(&f, answer, "swagger"), "2.0");
     definitions = json_member(answer.json, "definitions");
     check_refs(answer.json, definitions);
-    assert_string_equal(arena_cstr(f.arena, json_str(json_member(json_member(definitions, "io.k8s.apimachinery.pkg.api.resource.Quantity"), "type"))), "string");
-    patch = json_member(json_member(json_member(answer.json, "paths"), "/api/v1/namespaces/{namespace}/pods/{name}"), "patch");
+    assert_string_equal(
+        arena_cstr(f.arena, json_str(json_member(
+                                json_member(definitions, "io.k8s.apimachinery.pkg.api.resource.Quantity"), "type"))),
+        "string");
+    patch = json_member(json_member(json_member(answer.json, "paths"), "/api/v1/namespaces/{namespace}/pods/{name}"),
+                        "patch");
     bool found = false;
     for (uint32_t i = 0; i < json_member(patch, "parameters")->count; i++)
-        found = found || str_is(json_str(json_member(&json_member(patch, "parameters")->items[i], "name")), "fieldValidation");
+        found = found ||
+                str_is(json_str(json_member(&json_member(patch, "parameters")->items[i], "name")), "fieldValidation");
     assert_true(found);
     assert_null(json_member(patch, "requestBody"));
     fixture_deinit(&f);
@@ -149,7 +163,8 @@ static const struct {
     { "{'swagger':'2.0'}", "0a03322e30" },
     { "{'info':{'title':'a','version':'b','x-y':1}}", "12120a01611201623a0a0a03782d791203120131" },
     { "{'definitions':{'A':{'type':'string'}}}", "4a120a100a0141120bb201080a06737472696e67" },
-    { "{'definitions':{'A':{'minimum':1.5,'minLength':2,'required':['b']}}}", "4a160a140a0141120f49000000000000f83f60029a010162" },
+    { "{'definitions':{'A':{'minimum':1.5,'minLength':2,'required':['b']}}}",
+      "4a160a140a0141120f49000000000000f83f60029a010162" },
     { "{'unknown':1}", "" },
 };
 
@@ -179,8 +194,12 @@ static void test_proto(void **state)
     struct fixture f;
     const struct http_header header = { STR("accept"), STR(OPENAPI_V2_PROTO_ASKED) };
     const struct tls_identity peer = { .common_name = STR("admin") };
-    const struct http_request http = { .method = HTTP_GET_, .path = STR("/openapi/v2"), .query = STR(""), .peer = &peer,
-                                       .headers = &header, .header_count = 1 };
+    const struct http_request http = { .method = HTTP_GET_,
+                                       .path = STR("/openapi/v2"),
+                                       .query = STR(""),
+                                       .peer = &peer,
+                                       .headers = &header,
+                                       .header_count = 1 };
 
     fixture_init(&f);
     request = arena_new_of(f.arena, struct request);
