@@ -66,11 +66,16 @@ void entry_finish(struct runtime *runtime, struct container_entry *entry, bool a
     entry->info.pid = 0;
     fn = runtime->on_exit;
     arg = runtime->on_exit_arg;
+    announce &= fn != NULL;
+    runtime->announcing += announce;
     cond_broadcast(&runtime->changed);
     mutex_unlock(&runtime->lock);
-
-    if (announce && fn)
-        fn(arg, entry->info.pod_uid, entry->info.id);
+    if (!announce)
+        return;
+    fn(arg, entry->info.pod_uid, entry->info.id);
+    LOCKED(&runtime->lock);
+    runtime->announcing--;
+    cond_broadcast(&runtime->changed);
 }
 
 static void handle(struct runtime *runtime, struct container_entry *entry)

@@ -278,6 +278,8 @@ void runtime_on_exit(struct runtime *runtime, container_exit_fn *fn, void *arg)
     LOCKED(&runtime->lock);
     runtime->on_exit = fn;
     runtime->on_exit_arg = arg;
+    while (!fn && runtime->announcing > 0)
+        cond_wait(&runtime->changed, &runtime->lock);
 }
 
 /* The folders' own mounts: only there when we made them (a mount point in the host's table is left to the host). */

@@ -190,6 +190,7 @@ int container_resize(struct runtime *runtime, struct str id, unsigned columns, u
 
 /* Exits, as they happen. Called on the runtime's own thread once per container that ends while it is watched; may call
  * anything here but runtime_free() and the blocking ones. Those that ended while no agent ran are found by
- * container_list(). Set before the first container is created, once. */
+ * container_list(). Set before the first container is created, once; NULL at the end, which waits for a call under
+ * way: not from the function itself. */
 typedef void container_exit_fn(void *arg, struct str pod_uid, struct str id);
 void runtime_on_exit(struct runtime *runtime, container_exit_fn *fn, void *arg);

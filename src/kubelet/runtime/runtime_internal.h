@@ -49,6 +49,7 @@ struct runtime {
     struct map entries;  /* id -> struct container_entry */
     container_exit_fn *on_exit;
     void *on_exit_arg;
+    int announcing; /* calls of on_exit under way */
 
     struct thread monitor;
     int epoll, stop; /* -1: not there */
