@@ -215,11 +215,16 @@ static int keep_list(void *ctx, struct store_index *index, struct err *err)
     return 0;
 }
 
+void image_store_cancel(struct image_store *store)
+{
+    atomic_store(&store->closing, true);
+}
+
 struct image_store *image_store_close(struct image_store *store)
 {
     if (!store)
         return NULL;
-    atomic_store(&store->closing, true);
+    image_store_cancel(store);
     mutex_lock(&store->lock);
     while (store->active > 0)
         cond_wait(&store->idle, &store->lock);

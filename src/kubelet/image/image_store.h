@@ -42,6 +42,8 @@ struct image_store_options {
 };
 
 int image_store_open(const struct image_store_options *options, struct image_store **ret_store, struct err *err);
+/* Pulls and imports that run or come end with ERR_CANCELLED; for those who must wait for theirs before the store closes. */
+void image_store_cancel(struct image_store *store);
 /* Cancels and waits for what runs; images handed out stay valid. */
 struct image_store *image_store_close(struct image_store *store);
 DEFINE_AUTO(image_store, image_store_close)
