@@ -64,6 +64,8 @@ struct puller *puller_free(struct puller *puller)
     if (!puller)
         return NULL;
     mutex_lock(&puller->lock);
+    if (puller->running > 0)
+        image_store_cancel(puller->kubelet->options.images);
     while (puller->running > 0)
         cond_wait(&puller->idle, &puller->lock);
     mutex_unlock(&puller->lock);

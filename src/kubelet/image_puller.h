@@ -4,7 +4,7 @@
 #include "kubelet/internal.h"
 
 int puller_new(struct kubelet *kubelet, struct puller **ret_puller, struct err *err);
-struct puller *puller_free(struct puller *puller); /* waits for pulls under way */
+struct puller *puller_free(struct puller *puller); /* cancels pulls under way: the image store pulls no more */
 
 /* The image for the next start of that container. 0: *ret_image (one reference). 1: it is being pulled or waits for its
  * next try; the slot's memory says why, and the pod is woken when that changes. */

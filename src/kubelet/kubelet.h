@@ -36,6 +36,6 @@ struct kubelet_options {
 int kubelet_new(const struct kubelet_options *options, struct kubelet **ret_kubelet, struct err *err);
 /* Registers the node, waits for its pod range, and begins to work. Blocks until the node is in the API. */
 int kubelet_start(struct kubelet *kubelet, struct err *err);
-/* Pods keep running. */
+/* Pods keep running. Pulls under way are cancelled: the image store can only be closed then. */
 struct kubelet *kubelet_free(struct kubelet *kubelet);
 DEFINE_AUTO(kubelet, kubelet_free)

@@ -287,27 +287,41 @@ int volume_path(struct pod_sync *sync, struct str name, char **ret_path, struct 
     return *ret_path ? 0 : err_set(err, ERR_NO_MEMORY, "volume");
 }
 
+static int mount_one(struct pod_sync *sync, const struct volume *volume, struct err *err)
+{
+    char *path;
+    int code = volume_path(sync, volume->name, &path, err);
+
+    if (code < 0)
+        return code;
+    if (volume->empty_dir)
+        code = sync->state->volumes_ready ? 0 : make_empty_dir(sync, volume, path, err);
+    else if (volume->host_path)
+        code = check_host_path(volume, path, err);
+    else
+        code = write_files(sync, volume, path, err);
+    if (code < 0)
+        return err_wrap(err, code, "MountVolume.SetUp failed for volume \"" STR_FMT "\" ", STR_ARG(volume->name));
+    return 0;
+}
+
+/* One that fails keeps no other from being brought up to date. */
 int volumes_mount(struct pod_sync *sync, struct err *err)
 {
     const struct volume_array *volumes = &sync->pod->spec.volumes;
-    int code = 0;
+    int first = 0;
 
-    for (size_t i = 0; code == 0 && i < volumes->count; i++) {
-        const struct volume *volume = &volumes->items[i];
-        char *path;
+    for (size_t i = 0; i < volumes->count; i++) {
+        struct err one = { 0 };
+        int code = mount_one(sync, &volumes->items[i], &one);
 
-        if ((code = volume_path(sync, volume->name, &path, err)) < 0)
-            return code;
-        if (volume->empty_dir)
-            code = sync->state->volumes_ready ? 0 : make_empty_dir(sync, volume, path, err);
-        else if (volume->host_path)
-            code = check_host_path(volume, path, err);
-        else
-            code = write_files(sync, volume, path, err);
-        if (code < 0)
-            return err_wrap(err, code, "MountVolume.SetUp failed for volume \"" STR_FMT "\" ", STR_ARG(volume->name));
+        if (code == 0 || first < 0)
+            continue;
+        first = code;
+        if (err)
+            *err = one;
     }
-    return 0;
+    return first;
 }
 
 /* A mount point or not: what is none says EINVAL. */

@@ -3,7 +3,7 @@
 
 #include "kubelet/internal.h"
 
-/* Makes what is missing and brings configMaps, secrets and downward API files up to date. */
+/* Makes what is missing and brings configMaps, secrets and downward API files up to date. The first failure is told. */
 int volumes_mount(struct pod_sync *sync, struct err *err);
 /* Takes all mounts below the pod's folder away but for root file systems; for pods that the API has forgotten too. */
 int volumes_unmount(struct arena *arena, const char *pod_folder, struct err *err);
