@@ -12,6 +12,7 @@
 #include "client/node_session.h"
 #include "net/http_client.h"
 #include "net/http_server.h"
+#include "net/tunnel.h"
 #include "store/store.h"
 
 struct apiserver;
@@ -23,6 +24,7 @@ struct apiserver_options {
     struct clock *clock;
     struct rng *rng;                     /* used under a lock of the server */
     struct http_client *http_client;     /* to the agents; NULL: logs and the like answer 503 */
+    struct tunnels *tunnels;             /* to the agents as well; NULL: exec and the like answer 503 */
     struct node_sessions *sessions;      /* where heartbeats are noted; NULL: they answer 404 */
     struct str service_cidr;             /* unset: "10.96.0.0/12" */
     int node_port_first, node_port_last; /* 0: 30000 and 32767 */

@@ -6,6 +6,7 @@
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/metrics.h"
+#include "apiserver/relay.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
 #include "apiserver/write.h"
@@ -107,6 +108,8 @@ static void answer(struct http_job *job)
         code = watch_stream(request, job->exchange, &err);
     else if (request->log)
         code = log_stream(request, job->exchange, &err);
+    else if (request->relay)
+        code = relay_start(request, job->exchange, &err);
     else
         code = err_set(&err, ERR_INTERNAL, "the request has no answer");
     if (code < 0)

@@ -63,6 +63,7 @@ struct request {
     struct listing *list;
     struct watch *watch;
     struct log_call *log;
+    struct relay *relay;
 };
 
 /* Everything but arena and server is unset. */

@@ -24,6 +24,7 @@ struct control_plane {
     struct store *store;
     struct node_sessions *sessions;
     struct http_client *agents;
+    struct tunnels *tunnels;
     struct apiserver *api;
     struct client *system, *scheduler_client, *controllers_client;
     struct informers *informers;
@@ -55,14 +56,19 @@ static int make_agents_client(struct control_plane *plane, struct err *err)
         return code;
     options.cert_pem = pair.cert_pem;
     options.key_pem = pair.key_pem;
-    return http_client_new(&options, &plane->agents, err);
+    code = http_client_new(&options, &plane->agents, err);
+    if (code < 0)
+        return code;
+    return tunnels_new(&(struct tunnels_options){ options.ca_pem, options.cert_pem, options.key_pem, 0 },
+                       &plane->tunnels, err);
 }
 
 static int make_api(struct control_plane *plane, const struct arguments *arguments, struct err *err)
 {
     const struct apiserver_options options = {
         .store = plane->store, .executor = plane->executor, .clock = clock_real(), .rng = rng_system(),
-        .http_client = plane->agents, .sessions = plane->sessions, .service_cidr = str_from(arguments->service_cidr),
+        .http_client = plane->agents, .tunnels = plane->tunnels, .sessions = plane->sessions,
+        .service_cidr = str_from(arguments->service_cidr),
     };
 
     return apiserver_new(&options, &plane->api, err);
@@ -153,6 +159,7 @@ static void stop(struct control_plane *plane)
     client_free(plane->scheduler_client);
     client_free(plane->controllers_client);
     apiserver_free(plane->api);
+    tunnels_free(plane->tunnels);
     http_client_free(plane->agents);
     tls_context_free(plane->tls);
     executor_free(plane->executor);

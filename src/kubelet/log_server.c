@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "kubelet/runtime/container_log.h"
+#include "kubelet/stream_server.h"
 #include "net/http_server.h"
 #include "schema/time.h"
 
@@ -17,6 +18,7 @@ struct log_server {
     struct kubelet *kubelet;
     struct http_server *http;
     struct executor *readers;
+    struct stream_server *streams;
 };
 
 struct reader {
@@ -258,7 +260,11 @@ static void handle(void *ctx, struct http_exchange *exchange)
     }
     if (!may_read(request)) {
         http_reply(exchange, request->peer && request->peer->common_name.len ? 403 : 401, "text/plain",
-                   STR("logs are for the API server"));
+                   STR("logs and streams are for the API server"));
+        return;
+    }
+    if (stream_server_has(request->path)) {
+        stream_server_handle(server->streams, exchange);
         return;
     }
     struct reader *reader = reader_new(server, exchange);
@@ -300,6 +306,8 @@ int log_server_start(struct kubelet *kubelet, struct log_server **ret_server, st
     int code = executor_pool_new(kubelet->options.clock, "logs", READERS_MAX, &server->readers, err);
 
     if (code == 0)
+        code = stream_server_new(kubelet, &server->streams, err);
+    if (code == 0)
         code = http_server_start(&options, &server->http, err);
     if (code < 0) {
         log_server_stop(server);
@@ -315,6 +323,7 @@ struct log_server *log_server_stop(struct log_server *server)
         return NULL;
     http_server_stop(server->http);
     executor_free(server->readers);
+    stream_server_free(server->streams);
     free(server);
     return NULL;
 }

@@ -341,28 +341,29 @@ static size_t submit(struct http_exchange *exchange, struct part_group *group, u
 {
     struct loop *loop = exchange->loop;
     size_t added = group ? group->bytes : 0;
-    bool here = loop_is_current(loop), mailed;
+    bool here = loop_is_current(loop), later;
     size_t queued;
 
     mutex_lock(&loop->lock);
     queued = atomic_fetch_add_explicit(&exchange->queued, added, memory_order_relaxed) + added;
     if (queued > HTTP_QUEUE_HIGH)
         exchange->want_drained = true;
-    mailed = exchange->mailed;
-    if (here && !mailed && exchange->queue.bytes == 0)
+    /* From inside an event, more events come when that is over. */
+    later = !here || exchange->mailed || ((notes & NOTE_EVENTS) && exchange->in_event);
+    if (!later && exchange->queue.bytes == 0)
         exchange->progress = loop->now;
     if (group)
-        part_queue_add(here && !mailed ? &exchange->queue : &exchange->inbox, group);
+        part_queue_add(later ? &exchange->inbox : &exchange->queue, group);
     if (notes & (NOTE_END | NOTE_ABORT))
         exchange->over = true;
     if (!here && exchange->over)
         wait_for_event(exchange); /* before posting: then it can be gone */
-    if (!here || mailed) {
+    if (later) {
         exchange->notes |= notes;
         loop_post(loop, exchange);
     }
     mutex_unlock(&loop->lock);
-    if (here && !mailed)
+    if (!later)
         accept_notes(exchange, notes);
     return queued;
 }
