@@ -1,8 +1,8 @@
 /* informer.h - a local copy of all objects of a resource (or of those a selector chooses), kept by list and watch.
  *
- * One factory a process: components that ask for the same resource and selector share one copy. Look-ups come from any thread
- * and return counted objects. Handlers run one at a time per informer, in order, on the executor, never under a lock;
- * they only note keys in queues. */
+ * One factory a process: components that ask for the same resource and selector share one copy. Look-ups come from any
+ * thread and return counted objects. Handlers run one at a time per informer, in order, on the executor, never under a
+ * lock; they only note keys in queues. */
 #pragma once
 
 #include "base/executor.h"

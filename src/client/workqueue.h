@@ -1,8 +1,8 @@
 /* workqueue.h - de-duplicating, rate-limited queue of keys, and the worker that drains it.
  *
  * Any thread may add. Keys are copied in. A key being worked on is not handed out again until its reconcile returned,
- * however often it is added meanwhile: then it comes once more. A reconcile that fails is retried with exponential back-off
- * (5 ms doubling to 1000 s, with jitter), and forgotten when it succeeds. */
+ * however often it is added meanwhile: then it comes once more. A reconcile that fails is retried with exponential
+ * back-off (5 ms doubling to 1000 s, with jitter), and forgotten when it succeeds. */
 #pragma once
 
 #include "base/arena.h"
@@ -11,7 +11,8 @@
 
 struct workqueue;
 
-/* Runs on the executor, at most `workers` at a time. The arena is for this call. A negative return is logged once and retried. */
+/* Runs on the executor, at most `workers` at a time. The arena is for this call. A negative return is logged once and
+ * retried. */
 typedef int reconcile_fn(void *ctx, struct str key, struct arena *arena, struct err *err);
 
 struct workqueue_options {

@@ -1,7 +1,7 @@
 /* claim.c - adoption and release, as patches that name the uid so that they never hit a namesake.
  *
- * Before the first adoption the owner is read afresh: one that is being deleted, or is another object of that name, adopts
- * nothing. Losing a race is no failure: the object is left out and its next event comes back here. */
+ * Before the first adoption the owner is read afresh: one that is being deleted, or is another object of that name,
+ * adopts nothing. Losing a race is no failure: the object is left out and its next event comes back here. */
 #include "controllers/claim.h"
 
 #include "api/meta_v1.h"

@@ -1,7 +1,7 @@
 /* controller.c - from a table row to a running controller.
  *
- * Handlers run on the informers' strands from the first list on, so the queue takes keys before it is started; nothing is
- * reconciled on half a cache. */
+ * Handlers run on the informers' strands from the first list on, so the queue takes keys before it is started; nothing
+ * is reconciled on half a cache. */
 #include "controllers/controller.h"
 
 #include <stdio.h>
@@ -13,9 +13,9 @@
 #include "base/map.h"
 #include "base/sync.h"
 
-#define KEY_MAX 640                        /* namespace, '/', name */
-#define STALE_LOOK (100 * NSEC_PER_MSEC)   /* the cache's own event comes sooner */
-#define STALE_MAX (300 * NSEC_PER_SEC)     /* after that it is taken as it is */
+#define KEY_MAX 640                      /* namespace, '/', name */
+#define STALE_LOOK (100 * NSEC_PER_MSEC) /* the cache's own event comes sooner */
+#define STALE_MAX (300 * NSEC_PER_SEC)   /* after that it is taken as it is */
 
 /* The revisions that a key's next reconcile must see. */
 struct written {
@@ -172,8 +172,13 @@ static int watch(struct controller *self, size_t row, struct watcher *watcher, s
 static int make_queue(struct controller *self, struct err *err)
 {
     const struct workqueue_options options = {
-        .name = self->class->name, .executor = self->options->executor, .rng = self->options->rng,
-        .workers = self->class->workers, .reconcile = run, .ctx = self, .paused = true,
+        .name = self->class->name,
+        .executor = self->options->executor,
+        .rng = self->options->rng,
+        .workers = self->class->workers,
+        .reconcile = run,
+        .ctx = self,
+        .paused = true,
     };
 
     return workqueue_new(&options, &self->queue, err);

@@ -1,8 +1,8 @@
 /* controller.h - the shape that all controllers share: a name, what it watches, and a reconcile.
  *
- * A controller is a const struct controller_class and a struct that begins with struct controller. Changes that its watches
- * see become keys of its queue; reconcile() looks at the caches, decides, writes through the client, and nothing else. It is
- * called for one key at a time by one thread, for different keys by up to `workers`.
+ * A controller is a const struct controller_class and a struct that begins with struct controller. Changes that its
+ * watches see become keys of its queue; reconcile() looks at the caches, decides, writes through the client, and
+ * nothing else. It is called for one key at a time by one thread, for different keys by up to `workers`.
  *
  * Caches lag behind writes. After a write whose effect the next reconcile of a key must see, controller_wrote() notes
  * the revision; the key then waits until the cache of that row shows it. So a stale cache never makes a second pod. */

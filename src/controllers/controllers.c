@@ -4,9 +4,9 @@
 #include "controllers/classes.h"
 
 static const struct controller_class *const classes[] = {
-    &deployment_controller,     &replicaset_controller,     &replicationcontroller_controller,
-    &garbage_collector,         &namespace_controller,      &serviceaccount_controller,
-    &node_lifecycle_controller, &node_ipam_controller,      &pod_gc_controller,
+    &deployment_controller,     &replicaset_controller, &replicationcontroller_controller,
+    &garbage_collector,         &namespace_controller,  &serviceaccount_controller,
+    &node_lifecycle_controller, &node_ipam_controller,  &pod_gc_controller,
 };
 
 struct controllers {

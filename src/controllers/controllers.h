@@ -16,8 +16,8 @@ struct controllers_options {
     struct rng *rng;
     struct event_recorder *events;
     struct node_sessions *sessions;
-    struct str cluster_cidr;     /* pod ranges of nodes come from it; unset: "10.42.0.0/16" */
-    int node_cidr_bits;          /* 0: 24 */
+    struct str cluster_cidr; /* pod ranges of nodes come from it; unset: "10.42.0.0/16" */
+    int node_cidr_bits;      /* 0: 24 */
 };
 
 /* Before informers_start(), which must not follow when this fails. Work begins when all informers are synced. */

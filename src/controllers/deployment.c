@@ -2,8 +2,8 @@
  * ones shrink.
  *
  * A reconcile takes one step: scale the new set up, or the old ones down, and say in the status how it stands. What the
- * step brings about comes back as events, which take the next one. Sets that were scaled but not yet seen so do not lead to
- * a second step: the controller waits for its cache (controller_wrote()). */
+ * step brings about comes back as events, which take the next one. Sets that were scaled but not yet seen so do not
+ * lead to a second step: the controller waits for its cache (controller_wrote()). */
 #include "controllers/deployment.h"
 
 #include <stdio.h>
@@ -37,8 +37,8 @@ static void add_selecting(struct controller *self, const struct object *set)
     AUTO(arena) arena = arena_new(0);
     __attribute__((cleanup(object_list_deinit))) struct object_list deployments = { 0 };
 
-    if (!arena || informer_by_index(self->informers[DEPLOYMENT_ROW], BY_NAMESPACE, set->meta->namespace, arena, &deployments,
-                                    NULL) < 0)
+    if (!arena || informer_by_index(self->informers[DEPLOYMENT_ROW], BY_NAMESPACE, set->meta->namespace, arena,
+                                    &deployments, NULL) < 0)
         return;
     for (size_t i = 0; i < deployments.count; i++)
         if (selects(deployments.items[i], arena, set->meta->labels))
@@ -68,7 +68,8 @@ static void pod_changed(struct controller *self, struct object *old, struct obje
         (new && (!pod_has_ended(pod_of(new)) || pod_has_ended(pod_of(old)))))
         return;
     int len = snprintf(key, sizeof key, STR_FMT "/" STR_FMT, STR_ARG(old->meta->namespace), STR_ARG(owner->name));
-    AUTO(object) set = informer_get(self->informers[DEPLOYMENT_SETS], str_of(key, (size_t)MIN(len, (int)sizeof key - 1)));
+    AUTO(object)
+    set = informer_get(self->informers[DEPLOYMENT_SETS], str_of(key, (size_t)MIN(len, (int)sizeof key - 1)));
 
     if (set && str_eq(set->meta->uid, owner->uid))
         add_owner(self, set);
@@ -318,7 +319,8 @@ static int scale_in_proportion(struct rollout *rollout, struct err *err)
     if (count)
         sizes[0] += to_add - added; /* what rounding left */
     for (size_t i = 0; code == 0 && i < count; i++)
-        code = rollout_scale(rollout, sets[i], (int32_t)MIN(MAX(sizes[i], (int64_t)0), (int64_t)INT32_MAX), &scaled, err);
+        code =
+            rollout_scale(rollout, sets[i], (int32_t)MIN(MAX(sizes[i], (int64_t)0), (int64_t)INT32_MAX), &scaled, err);
     return code;
 }
 
@@ -382,10 +384,10 @@ static int rollout_init(struct rollout *rollout, struct err *err)
     rollout->wanted = MAX(opt_or(deployment->spec.replicas, 1), 0);
     rollout->recreates = str_is(deployment->spec.strategy.type, "Recreate");
     if (!rollout->recreates) {
-        rollout->surge = resolve_share(rolling && rolling->max_surge.set ? rolling->max_surge : quarter, rollout->wanted,
-                                       true);
-        rollout->unavailable = resolve_share(rolling && rolling->max_unavailable.set ? rolling->max_unavailable : quarter,
-                                             rollout->wanted, false);
+        rollout->surge =
+            resolve_share(rolling && rolling->max_surge.set ? rolling->max_surge : quarter, rollout->wanted, true);
+        rollout->unavailable = resolve_share(
+            rolling && rolling->max_unavailable.set ? rolling->max_unavailable : quarter, rollout->wanted, false);
         if (rollout->surge == 0 && rollout->unavailable == 0)
             rollout->unavailable = 1; /* or nothing would ever move */
         rollout->unavailable = MIN(rollout->unavailable, rollout->wanted);
@@ -403,7 +405,8 @@ static int rollout_init(struct rollout *rollout, struct err *err)
 static int run_rollout(struct rollout *rollout, struct err *err)
 {
     __attribute__((cleanup(object_list_deinit))) struct object_list sets = { 0 };
-    struct claim claim = { rollout->self, rollout->object, NULL, &RESOURCE_APPS_REPLICASETS, DEPLOYMENT_SETS, rollout->key };
+    struct claim claim = { rollout->self,   rollout->object, NULL, &RESOURCE_APPS_REPLICASETS,
+                           DEPLOYMENT_SETS, rollout->key };
     int code = selector_from_view(rollout->arena, rollout->deployment->spec.selector, &claim.selector, err);
 
     if (code == 0 && !claim.selector)
@@ -420,15 +423,17 @@ static int run_rollout(struct rollout *rollout, struct err *err)
 static int reconcile(struct controller *self, struct str key, struct arena *arena, struct err *err)
 {
     AUTO(object) object = informer_get(self->informers[DEPLOYMENT_ROW], key);
-    struct rollout rollout = { .self = self, .arena = arena, .key = key, .object = object, .now = controller_wall(self) };
+    struct rollout rollout = {
+        .self = self, .arena = arena, .key = key, .object = object, .now = controller_wall(self)
+    };
 
     if (!object)
         return 0;
     rollout.deployment = OBJECT_VIEW(object, deployment);
     int code = run_rollout(&rollout, err);
 
-    for vec_each(&rollout.held, held)
-        object_unref(*held);
+    for
+        vec_each(&rollout.held, held) object_unref(*held);
     vec_deinit(&rollout.held);
     return is_gone(code) ? 0 : code;
 }

@@ -1,4 +1,5 @@
-/* deployment.h - one reconcile of a Deployment, as its files hand it to one another. Only for controllers/deployment*.c.
+/* deployment.h - one reconcile of a Deployment, as its files hand it to one another. Only for
+ * controllers/deployment*.c.
  *
  * deployment.c decides, deployment_sets.c finds, makes and scales replica sets, deployment_status.c says how it is. */
 #pragma once
@@ -35,7 +36,7 @@ struct rollout {
 
     struct member *members; /* oldest first */
     size_t count;
-    struct member *new_set; /* in members, or NULL */
+    struct member *new_set;    /* in members, or NULL */
     VEC(struct object *) held; /* one reference each, until the end */
 
     struct deployment_condition *conditions; /* room for two more than it has */

@@ -1,8 +1,8 @@
 /* deployment_sets.c - the replica sets of a deployment: which is the new one, what they remember, how large they are.
  *
  * A set is named after the hash of its template, which is also a label on it, on its pods and in its selector. The hash
- * only makes names: whether a set is that of a template is decided by comparing templates. When a name is taken by a set
- * of another template, the deployment counts a collision, and the count goes into the next hash. */
+ * only makes names: whether a set is that of a template is decided by comparing templates. When a name is taken by a
+ * set of another template, the deployment counts a collision, and the count goes into the next hash. */
 #include <stdio.h>
 
 #include "api/meta_v1.h"
@@ -176,9 +176,9 @@ int rollout_scale(struct rollout *rollout, struct member *member, int32_t replic
         return 0;
     set.spec.replicas = (struct opt_i32){ true, replicas };
     set.metadata.annotations = with_size(rollout, set.metadata.annotations);
-    int code = write_set(rollout, member, &set,
-                         arena_printf(rollout->arena, "deployment-controller: scale %s " STR_FMT, direction, STR_ARG(name)),
-                         err);
+    int code = write_set(
+        rollout, member, &set,
+        arena_printf(rollout->arena, "deployment-controller: scale %s " STR_FMT, direction, STR_ARG(name)), err);
 
     if (code < 0 || before == replicas)
         return code;
@@ -193,8 +193,11 @@ int rollout_scale(struct rollout *rollout, struct member *member, int32_t replic
 /* What is the deployment's alone and not copied to its sets. */
 static bool is_copied(struct str key)
 {
-    static const char *const own[] = { "kubectl.kubernetes.io/last-applied-configuration", ANNOTATION_REVISION,
-                                       ANNOTATION_HISTORY, ANNOTATION_DESIRED, ANNOTATION_MAX,
+    static const char *const own[] = { "kubectl.kubernetes.io/last-applied-configuration",
+                                       ANNOTATION_REVISION,
+                                       ANNOTATION_HISTORY,
+                                       ANNOTATION_DESIRED,
+                                       ANNOTATION_MAX,
                                        "deprecated.deployment.rollback.to" };
 
     for (size_t i = 0; i < ARRAY_LEN(own); i++)
@@ -222,7 +225,8 @@ static struct str_map with_copies(const struct rollout *rollout, struct str_map 
 static struct str_map with_history(const struct rollout *rollout, struct str_map annotations, struct str old)
 {
     struct str history = map_value(annotations, STR(ANNOTATION_HISTORY));
-    struct str text = history.len ? arena_printf(rollout->arena, STR_FMT "," STR_FMT, STR_ARG(history), STR_ARG(old)) : old;
+    struct str text =
+        history.len ? arena_printf(rollout->arena, STR_FMT "," STR_FMT, STR_ARG(history), STR_ARG(old)) : old;
 
     while (text.len > HISTORY_MAX) {
         ssize_t comma = str_chr(text, ',');
@@ -279,9 +283,9 @@ static int update_new_set(struct rollout *rollout, struct err *err)
     }
     rollout->revision = map_value(member->object->meta->annotations, STR(ANNOTATION_REVISION));
     if (rollout_has_deadline(rollout) && !condition_reason(rollout, STR("Progressing")).data)
-        rollout_set_condition(rollout, "Progressing", "True", "FoundNewReplicaSet",
-                              arena_printf(rollout->arena, "Found new replica set \"" STR_FMT "\"",
-                                           STR_ARG(member->object->meta->name)));
+        rollout_set_condition(
+            rollout, "Progressing", "True", "FoundNewReplicaSet",
+            arena_printf(rollout->arena, "Found new replica set \"" STR_FMT "\"", STR_ARG(member->object->meta->name)));
     return 0;
 }
 
@@ -359,8 +363,8 @@ static int resolve_collision(struct rollout *rollout, const struct replica_set *
                              struct err *err)
 {
     AUTO(object) object = NULL;
-    int code = client_get(rollout->self->client, &RESOURCE_APPS_REPLICASETS, set->metadata.namespace, set->metadata.name,
-                          &object, err);
+    int code = client_get(rollout->self->client, &RESOURCE_APPS_REPLICASETS, set->metadata.namespace,
+                          set->metadata.name, &object, err);
 
     if (code < 0)
         return code;
@@ -403,8 +407,8 @@ static int create_new_set(struct rollout *rollout, struct err *err)
 
     if (code < 0)
         return code;
-    struct str name = set.metadata.name, rule = arena_printf(rollout->arena, "deployment-controller: create " STR_FMT,
-                                                             STR_ARG(name));
+    struct str name = set.metadata.name,
+               rule = arena_printf(rollout->arena, "deployment-controller: create " STR_FMT, STR_ARG(name));
 
     code = client_create(rollout->self->client, &RESOURCE_APPS_REPLICASETS, set.metadata.namespace, &set, rule,
                          rollout->object->revision, &object, err);

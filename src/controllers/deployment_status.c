@@ -1,4 +1,5 @@
-/* deployment_status.c - how a deployment stands: counts, and the conditions Available, Progressing and ReplicaFailure. */
+/* deployment_status.c - how a deployment stands: counts, and the conditions Available, Progressing and ReplicaFailure.
+ */
 #include "api/meta_v1.h"
 #include "api/resources.h"
 #include "controllers/deployment.h"
@@ -39,9 +40,12 @@ static void replace_condition(struct rollout *rollout, const char *type, const c
 {
     const struct deployment_condition *old = find_condition(rollout, str_from(type));
     struct api_time now = { true, rollout->now - rollout->now % NSEC_PER_SEC };
-    struct deployment_condition condition = { .type = str_from(type), .status = str_from(status),
-                                              .reason = str_from(reason), .message = message,
-                                              .last_update_time = now, .last_transition_time = now };
+    struct deployment_condition condition = { .type = str_from(type),
+                                              .status = str_from(status),
+                                              .reason = str_from(reason),
+                                              .message = message,
+                                              .last_update_time = now,
+                                              .last_transition_time = now };
 
     if (old && str_is(old->status, status))
         condition.last_transition_time = old->last_transition_time;
@@ -166,8 +170,8 @@ static struct str say(const struct rollout *rollout, const char *what)
 static void judge_progress(struct rollout *rollout, const struct deployment_status *status)
 {
     struct str reason = condition_reason(rollout, STR("Progressing"));
-    bool settled = opt_or(status->replicas, 0) == opt_or(status->updated_replicas, 0) &&
-                   str_is(reason, "NewReplicaSetAvailable");
+    bool settled =
+        opt_or(status->replicas, 0) == opt_or(status->updated_replicas, 0) && str_is(reason, "NewReplicaSetAvailable");
 
     if (!rollout_has_deadline(rollout)) {
         remove_condition(rollout, "Progressing");
@@ -253,8 +257,8 @@ int rollout_write_status(struct rollout *rollout, bool judge, struct err *err)
     if (!revised && view_equal(field->type, &deployment.status, &status))
         return 0;
     if (revised)
-        deployment.metadata.annotations = map_with(rollout->arena, deployment.metadata.annotations,
-                                                   STR(ANNOTATION_REVISION), rollout->revision);
+        deployment.metadata.annotations =
+            map_with(rollout->arena, deployment.metadata.annotations, STR(ANNOTATION_REVISION), rollout->revision);
     deployment.status = status;
     return client_update(rollout->self->client, &RESOURCE_APPS_DEPLOYMENTS, STR("status"), &deployment,
                          STR("deployment-controller: status"), rollout->object->revision, NULL, err);

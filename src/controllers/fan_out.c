@@ -1,7 +1,7 @@
 /* fan_out.c - a counter that the caller and its helpers take numbers from.
  *
- * The caller takes part and so never waits for a helper that has not begun. Each helper is a task on a strand of its own:
- * freeing the strand drops the task when it has not begun and waits for it when it has. */
+ * The caller takes part and so never waits for a helper that has not begun. Each helper is a task on a strand of its
+ * own: freeing the strand drops the task when it has not begun and waits for it when it has. */
 #include "controllers/fan_out.h"
 
 #include "base/sync.h"

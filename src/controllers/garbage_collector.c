@@ -1,13 +1,14 @@
 /* garbage_collector.c - objects go when all their owners have gone.
  *
- * A graph of owner references is kept from what the caches see. A key of the queue is one object, "row ns/name". An object is
- * looked at when it or its references change, when an owner of it goes, and when a dependent of it goes. Then:
+ * A graph of owner references is kept from what the caches see. A key of the queue is one object, "row ns/name". An
+ * object is looked at when it or its references change, when an owner of it goes, and when a dependent of it goes.
+ * Then:
  *
- *  - deleted with "foregroundDeletion": its dependents are looked at (they see that their owner waits, and go); once none is
- *    left that blocks it, the finalizer is removed.
+ *  - deleted with "foregroundDeletion": its dependents are looked at (they see that their owner waits, and go); once
+ * none is left that blocks it, the finalizer is removed.
  *  - deleted with "orphan": its dependents lose their reference to it, then the finalizer is removed.
- *  - otherwise its owners are sorted: there; there but waiting for dependents; gone. When none is simply there, it is deleted;
- *    when some are, references to the others are removed.
+ *  - otherwise its owners are sorted: there; there but waiting for dependents; gone. When none is simply there, it is
+ * deleted; when some are, references to the others are removed.
  *
  * That an owner is gone is never believed from a cache: it is read through the API, and another uid counts as gone. */
 #include <stdio.h>
@@ -125,8 +126,9 @@ static void add_owners(struct controller *self, const struct object *object)
             if (owner_is(owner, watches[r].resource))
                 row = (int)r;
         if (row >= 0)
-            controller_add(self, write_key(key, row, watches[row].resource->namespaced ? object->meta->namespace : STR(""),
-                                           owner->name));
+            controller_add(self,
+                           write_key(key, row, watches[row].resource->namespaced ? object->meta->namespace : STR(""),
+                                     owner->name));
     }
 }
 
@@ -169,10 +171,10 @@ static void changed(struct controller *self, struct object *old, struct object *
                            new ? &new->meta->owner_references : NULL);
         if (old)
             add_owners(self, old);
-        if (new && new->meta->owner_references.count)
+        if (new &&new->meta->owner_references.count)
             controller_add(self, key);
     }
-    if (new && new->meta->deletion_timestamp.set && (has_finalizer(new, FOREGROUND) || has_finalizer(new, ORPHAN)))
+    if (new &&new->meta->deletion_timestamp.set && (has_finalizer(new, FOREGROUND) || has_finalizer(new, ORPHAN)))
         controller_add(self, key);
     if (old && (!new || replaced))
         add_dependents(collector, old->meta->uid);
@@ -225,9 +227,9 @@ static int remove_finalizer(struct controller *self, const struct object *object
     jw_end_object(&w);
     if (!buf_ok(&buf))
         return err_set(err, ERR_NO_MEMORY, "finalizers");
-    int code = client_patch(self->client, object->resource, object->meta->namespace, object->meta->name, STR_NULL,
-                            PATCH_MERGE, buf_str(&buf), STR("garbage-collector: remove finalizer"), object->revision, NULL,
-                            err);
+    int code =
+        client_patch(self->client, object->resource, object->meta->namespace, object->meta->name, STR_NULL, PATCH_MERGE,
+                     buf_str(&buf), STR("garbage-collector: remove finalizer"), object->revision, NULL, err);
 
     return is_gone(code) ? 0 : code;
 }
@@ -330,12 +332,14 @@ static struct str deletion_policy(struct collector *collector, const struct obje
 
 static int collect(struct collector *collector, const struct object *object, bool owner_waits, struct err *err)
 {
-    const struct client_delete_options options = { .uid = object->meta->uid, .grace_seconds = -1,
-                                                   .propagation_policy = deletion_policy(collector, object, owner_waits) };
-    int code = client_delete(collector->base.client, object->resource, object->meta->namespace, object->meta->name,
-                             &options, owner_waits ? STR("garbage-collector: delete in foreground")
-                                                   : STR("garbage-collector: owner is gone"),
-                             object->revision, err);
+    const struct client_delete_options options = { .uid = object->meta->uid,
+                                                   .grace_seconds = -1,
+                                                   .propagation_policy =
+                                                       deletion_policy(collector, object, owner_waits) };
+    int code = client_delete(
+        collector->base.client, object->resource, object->meta->namespace, object->meta->name, &options,
+        owner_waits ? STR("garbage-collector: delete in foreground") : STR("garbage-collector: owner is gone"),
+        object->revision, err);
 
     return code == -ERR_NOT_FOUND || code == -ERR_CONFLICT ? 0 : code;
 }

@@ -1,8 +1,8 @@
 /* namespace.c - empties a namespace that is being deleted, then lets it go.
  *
- * Every resource of the tables that lives in namespaces is listed and what is found deleted. Most go at once; pods take their
- * time, and others wait for finalizers. The namespace is looked at again when a pod of it has gone, or after a quarter of
- * the time it has been leaving already: what takes long is asked about seldom. */
+ * Every resource of the tables that lives in namespaces is listed and what is found deleted. Most go at once; pods take
+ * their time, and others wait for finalizers. The namespace is looked at again when a pod of it has gone, or after a
+ * quarter of the time it has been leaving already: what takes long is asked about seldom. */
 #include "api/core_v1.h"
 #include "api/resources.h"
 #include "controllers/classes.h"
@@ -51,7 +51,8 @@ static int note_item(void *arg, struct str text, struct err *err)
         return 0;
     if (content->count == content->cap) {
         size_t cap = MAX(content->cap * 2, (size_t)32);
-        struct str *names = arena_grow(content->arena, content->names, content->cap * sizeof *names, cap * sizeof *names);
+        struct str *names =
+            arena_grow(content->arena, content->names, content->cap * sizeof *names, cap * sizeof *names);
 
         if (!names)
             return err_set(err, ERR_NO_MEMORY, "emptying a namespace");
@@ -99,8 +100,8 @@ static int delete_content(struct controller *self, const struct object *ns, cons
 /* One of each kind that is kept in namespaces and can be listed and deleted. */
 static bool is_content(const struct resource *resource)
 {
-    return resource->served && resource->namespaced && resource->storage == resource &&
-           (resource->verbs & VERB_LIST) && (resource->verbs & VERB_DELETE);
+    return resource->served && resource->namespaced && resource->storage == resource && (resource->verbs & VERB_LIST) &&
+           (resource->verbs & VERB_DELETE);
 }
 
 static int empty(struct controller *self, const struct object *ns, size_t *ret_left, struct err *err)

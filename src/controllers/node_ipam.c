@@ -1,8 +1,8 @@
 /* node_ipam.c - gives every node a range of pod addresses of its own out of the cluster's.
  *
- * Which ranges are taken is kept as one bit each, and for every node which one it holds. At the start the nodes say what
- * they have; only then are new ranges given out, by one worker. A range that was freed comes last in turn, so that routes to its
- * old node have time to go. */
+ * Which ranges are taken is kept as one bit each, and for every node which one it holds. At the start the nodes say
+ * what they have; only then are new ranges given out, by one worker. A range that was freed comes last in turn, so that
+ * routes to its old node have time to go. */
 #include <arpa/inet.h>
 #include <stdio.h>
 
@@ -40,8 +40,8 @@ static bool cidr_parse(struct str text, uint32_t *ret_net, int *ret_bits)
     char host[INET_ADDRSTRLEN];
     int64_t bits;
 
-    if (slash <= 0 || slash >= (ssize_t)sizeof host || !str_to_i64(str_skip(text, (size_t)slash + 1), &bits) || bits < 1 ||
-        bits > 32)
+    if (slash <= 0 || slash >= (ssize_t)sizeof host || !str_to_i64(str_skip(text, (size_t)slash + 1), &bits) ||
+        bits < 1 || bits > 32)
         return false;
     snprintf(host, sizeof host, "%.*s", (int)slash, text.data);
     if (inet_pton(AF_INET, host, &address) != 1)

@@ -1,8 +1,8 @@
 /* node_lifecycle.c - notices nodes that have fallen silent, says so, and moves their pods.
  *
  * Each second all nodes are held against their sessions: one that has not been heard of for SILENCE_MAX and does not
- * show it yet becomes a key. A reconcile of a node sets its conditions to Unknown when it is silent, keeps its taints in
- * line with its conditions, marks the pods of a silent node as not ready, and deletes pods whose time on a NoExecute
+ * show it yet becomes a key. A reconcile of a node sets its conditions to Unknown when it is silent, keeps its taints
+ * in line with its conditions, marks the pods of a silent node as not ready, and deletes pods whose time on a NoExecute
  * taint is over.
  *
  * When many nodes fall silent at once it is more likely us that nobody reaches. So NoExecute taints, which drive pods
@@ -113,8 +113,8 @@ static void write_unknown(struct json_writer *w, const char *type, bool known, s
 {
     jw_begin_object(w);
     jw_field_str(w, "lastTransitionTime", now);
-    jw_field_str(w, "message", known ? STR("Kubelet stopped posting node status.")
-                                     : STR("Kubelet never posted node status."));
+    jw_field_str(w, "message",
+                 known ? STR("Kubelet stopped posting node status.") : STR("Kubelet never posted node status."));
     jw_field_str(w, "reason", known ? STR("NodeStatusUnknown") : STR("NodeStatusNeverUpdated"));
     jw_field_str(w, "status", STR("Unknown"));
     jw_field_str(w, "type", str_from(type));
@@ -158,9 +158,9 @@ static int tell_silence(struct node_lifecycle *self, struct object **node, struc
     write_silence(&buf, *node, controller_wall(&self->base));
     if (!buf_ok(&buf))
         return err_set(err, ERR_NO_MEMORY, "node conditions");
-    int code = client_patch(self->base.client, &RESOURCE_NODES, STR_NULL, (*node)->meta->name, STR("status"),
-                            PATCH_STRATEGIC, buf_str(&buf), STR("node-lifecycle-controller: node is silent"),
-                            (*node)->revision, &written, err);
+    int code =
+        client_patch(self->base.client, &RESOURCE_NODES, STR_NULL, (*node)->meta->name, STR("status"), PATCH_STRATEGIC,
+                     buf_str(&buf), STR("node-lifecycle-controller: node is silent"), (*node)->revision, &written, err);
 
     if (code < 0)
         return code;
@@ -244,14 +244,16 @@ static int patch_condition(struct departure *departure, const struct object *pod
 {
     AUTO_DEINIT(buf, buf) = BUF_INIT;
 
-    buf_printf(&buf, "{\"metadata\":{\"uid\":\"" STR_FMT "\"},\"status\":{\"conditions\":[{\"lastTransitionTime\":\"" STR_FMT
-                     "\",\"message\":\"%s\",\"reason\":\"%s\",\"status\":\"%s\",\"type\":\"%s\"}]}}",
+    buf_printf(&buf,
+               "{\"metadata\":{\"uid\":\"" STR_FMT "\"},\"status\":{\"conditions\":[{\"lastTransitionTime\":\"" STR_FMT
+               "\",\"message\":\"%s\",\"reason\":\"%s\",\"status\":\"%s\",\"type\":\"%s\"}]}}",
                STR_ARG(pod->meta->uid), STR_ARG(departure->now), message, reason, status, type);
     if (!buf_ok(&buf))
         return err_set(err, ERR_NO_MEMORY, "pod condition");
-    return client_patch(departure->self->base.client, &RESOURCE_PODS, pod->meta->namespace, pod->meta->name, STR("status"),
-                        PATCH_STRATEGIC, buf_str(&buf), STR("node-lifecycle-controller: pod on a node that is silent"),
-                        departure->node->revision, NULL, err);
+    return client_patch(departure->self->base.client, &RESOURCE_PODS, pod->meta->namespace, pod->meta->name,
+                        STR("status"), PATCH_STRATEGIC, buf_str(&buf),
+                        STR("node-lifecycle-controller: pod on a node that is silent"), departure->node->revision, NULL,
+                        err);
 }
 
 static void mark_not_ready(void *arg, size_t at)
@@ -262,7 +264,8 @@ static void mark_not_ready(void *arg, size_t at)
     int code = patch_condition(departure, pod, "Ready", "False", "NodeNotReady", "Node is not ready", &err);
 
     if (code == 0)
-        event_record(departure->self->base.options->events, pod, STR_NULL, "Warning", "NodeNotReady", "Node is not ready");
+        event_record(departure->self->base.options->events, pod, STR_NULL, "Warning", "NodeNotReady",
+                     "Node is not ready");
     note_failure(departure, code, &err);
 }
 
@@ -280,8 +283,9 @@ static void evict(void *arg, size_t at)
     code = patch_condition(departure, pod, "DisruptionTarget", "True", "DeletionByTaintManager",
                            "Taint manager: deleting due to NoExecute taint", &err);
     if (code == 0)
-        code = client_delete(departure->self->base.client, &RESOURCE_PODS, meta->namespace, meta->name, &options,
-                             STR("node-lifecycle-controller: evict from tainted node"), departure->node->revision, &err);
+        code =
+            client_delete(departure->self->base.client, &RESOURCE_PODS, meta->namespace, meta->name, &options,
+                          STR("node-lifecycle-controller: evict from tainted node"), departure->node->revision, &err);
     note_failure(departure, code, &err);
 }
 
@@ -289,8 +293,9 @@ static int for_pods(struct node_lifecycle *self, const struct object *node, stru
                     void (*fn)(void *arg, size_t at), struct err *err)
 {
     char text[API_TIME_LEN];
-    struct departure departure = { .self = self, .node = node, .pods = pods, .err = err,
-                                   .now = api_time_text(controller_wall(&self->base), text) };
+    struct departure departure = {
+        .self = self, .node = node, .pods = pods, .err = err, .now = api_time_text(controller_wall(&self->base), text)
+    };
 
     mutex_init(&departure.lock);
     fan_out(self->base.options->executor, HELPERS, count, fn, &departure);
@@ -299,7 +304,8 @@ static int for_pods(struct node_lifecycle *self, const struct object *node, stru
 }
 
 /* Moves those that match to the front. */
-static size_t pick(struct object_list *pods, bool (*match)(const struct object *pod, const struct object *node, nsec_t now),
+static size_t pick(struct object_list *pods,
+                   bool (*match)(const struct object *pod, const struct object *node, nsec_t now),
                    const struct object *node, nsec_t now)
 {
     size_t count = 0;

@@ -73,8 +73,8 @@ static void want(struct wanted *wanted, const char *key, const char *effect)
     if (present)
         wanted->items[wanted->count] = *present;
     else
-        wanted->items[wanted->count] = (struct taint){ .key = str_from(key), .effect = str_from(effect),
-                                                       .time_added = { true, wanted->now } };
+        wanted->items[wanted->count] =
+            (struct taint){ .key = str_from(key), .effect = str_from(effect), .time_added = { true, wanted->now } };
     if (!present)
         wanted->changed = true;
     wanted->count++;

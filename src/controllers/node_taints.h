@@ -7,9 +7,9 @@
 
 const struct node_condition *node_condition_of(const struct node *node, struct str type); /* or NULL */
 
-/* The taints of a node as its conditions and spec.unschedulable ask for, beside those that are not ours. no_execute: also
- * those that drive pods away. Taints that stay keep their time; NoExecute ones without a time get `now`. *ret_changed:
- * whether anything differs from what the node has. */
+/* The taints of a node as its conditions and spec.unschedulable ask for, beside those that are not ours. no_execute:
+ * also those that drive pods away. Taints that stay keep their time; NoExecute ones without a time get `now`.
+ * *ret_changed: whether anything differs from what the node has. */
 int node_wanted_taints(const struct node *node, bool no_execute, nsec_t now, struct arena *arena,
                        struct taint_array *ret_taints, bool *ret_changed, struct err *err);
 bool node_has_no_execute(const struct node *node);

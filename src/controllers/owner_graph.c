@@ -114,7 +114,7 @@ bool owner_graph_change(struct owner_graph *graph, struct str key, const struct 
     for (size_t i = 0; old && i < old->count; i++)
         if (!names(new, old->items[i].uid))
             drop(graph, old->items[i].uid, key);
-    for (size_t i = 0; new && i < new->count; i++)
+    for (size_t i = 0; new &&i < new->count; i++)
         complete = add(graph, new->items[i].uid, key) && complete;
     return complete;
 }

@@ -1,8 +1,8 @@
 /* owner_graph.h - who depends on whom: owner uid -> keys of the objects whose owner references name it. Any thread. */
 #pragma once
 
-#include "client/object.h"
 #include "api/meta_v1.h"
+#include "client/object.h"
 
 struct owner_graph;
 int owner_graph_new(struct owner_graph **ret_graph, struct err *err);

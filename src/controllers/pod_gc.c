@@ -1,7 +1,8 @@
-/* pod_gc.c - pods that nobody looks after any more: bound to a node that no longer exists, or ended long ago and too many.
+/* pod_gc.c - pods that nobody looks after any more: bound to a node that no longer exists, or ended long ago and too
+ * many.
  *
- * Keys of the queue are names of nodes, and one that stands for the count of ended pods. A node that is gone gets a while to come
- * back, as an agent registers its node again by itself. */
+ * Keys of the queue are names of nodes, and one that stands for the count of ended pods. A node that is gone gets a
+ * while to come back, as an agent registers its node again by itself. */
 #include "api/core_v1.h"
 #include "api/resources.h"
 #include "controllers/classes.h"
@@ -131,7 +132,8 @@ static int remove_orphans(struct controller *self, struct str node, struct arena
     if (!is_gone(code))
         return code;
     err_clear(err);
-    return delete_pods(self, pods.items, pods.count, STR("pod-garbage-collector: remove pod of a node that is gone"), err);
+    return delete_pods(self, pods.items, pods.count, STR("pod-garbage-collector: remove pod of a node that is gone"),
+                       err);
 }
 
 static int reconcile(struct controller *self, struct str key, struct arena *arena, struct err *err)

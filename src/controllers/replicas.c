@@ -1,8 +1,8 @@
 /* replicas.c - as many pods as wanted: missing ones are made in growing batches, extra ones go by rank.
  *
- * Batches of 1, 2, 4, ... stop at the first that fails, so that a template that cannot work costs one failed call and not
- * five hundred. Within a batch pods are made side by side. The status counts what was there before this round; what the
- * round changes comes back as events. */
+ * Batches of 1, 2, 4, ... stop at the first that fails, so that a template that cannot work costs one failed call and
+ * not five hundred. Within a batch pods are made side by side. The status counts what was there before this round; what
+ * the round changes comes back as events. */
 #include "controllers/replicas.h"
 
 #include "api/meta_v1.h"
@@ -31,8 +31,8 @@ static void add_selecting(struct replicas_controller *self, const struct object 
     AUTO(arena) arena = arena_new(0);
     __attribute__((cleanup(object_list_deinit))) struct object_list sets = { 0 };
 
-    if (!arena || informer_by_index(self->base.informers[REPLICAS_SETS], BY_NAMESPACE, pod->meta->namespace, arena, &sets,
-                                    NULL) < 0)
+    if (!arena || informer_by_index(self->base.informers[REPLICAS_SETS], BY_NAMESPACE, pod->meta->namespace, arena,
+                                    &sets, NULL) < 0)
         return;
     for (size_t i = 0; i < sets.count; i++)
         if (self->kind->selects(sets.items[i], pod->meta->labels))
@@ -121,9 +121,12 @@ static void create_pod(void *arg, size_t at)
 {
     struct round *round = arg;
     struct controller *self = &round->self->base;
-    const struct client_call call = { .verb = CLIENT_CREATE, .resource = &RESOURCE_PODS,
-                                      .ns = round->replicas->object->meta->namespace, .body = round->body,
-                                      .rule = round->rule, .trigger = round->replicas->object->revision };
+    const struct client_call call = { .verb = CLIENT_CREATE,
+                                      .resource = &RESOURCE_PODS,
+                                      .ns = round->replicas->object->meta->namespace,
+                                      .body = round->body,
+                                      .rule = round->rule,
+                                      .trigger = round->replicas->object->revision };
     AUTO(blob) body = NULL;
     AUTO(object) pod = NULL;
     struct err err = { 0 };
@@ -190,16 +193,18 @@ static int list_fellows(struct replicas_controller *self, const struct replicas 
     struct object_list all = { 0 }, of_one;
     struct str own = replicas->object->meta->uid;
     size_t cap = 0;
-    int code = owner ? informer_by_index(self->base.informers[REPLICAS_SETS], BY_CONTROLLER, owner->uid, arena, &sets, err)
-                     : 0;
+    int code =
+        owner ? informer_by_index(self->base.informers[REPLICAS_SETS], BY_CONTROLLER, owner->uid, arena, &sets, err)
+              : 0;
 
     for (size_t i = 0; code == 0 && i < MAX(sets.count, (size_t)1); i++) {
         struct str uid = sets.count ? sets.items[i]->meta->uid : own;
 
-        if ((code = informer_by_index(self->base.informers[REPLICAS_PODS], BY_CONTROLLER, uid, arena, &of_one, err)) < 0)
+        if ((code = informer_by_index(self->base.informers[REPLICAS_PODS], BY_CONTROLLER, uid, arena, &of_one, err)) <
+            0)
             break;
-        struct object **grown = arena_grow(arena, all.items, cap * sizeof *grown,
-                                           (cap + of_one.count + 1) * sizeof *grown);
+        struct object **grown =
+            arena_grow(arena, all.items, cap * sizeof *grown, (cap + of_one.count + 1) * sizeof *grown);
 
         if (!grown) {
             object_list_release(&of_one);
@@ -332,8 +337,8 @@ static bool same_status(const struct replica_set_status *a, const struct replica
 static int update_status(struct replicas_controller *self, const struct replicas *replicas, struct str key,
                          const struct replica_set_status *status, struct arena *arena, struct err *err)
 {
-    struct str rule = arena_printf(arena, "%s: status of " STR_FMT, self->base.class->name,
-                                   STR_ARG(replicas->object->meta->name));
+    struct str rule =
+        arena_printf(arena, "%s: status of " STR_FMT, self->base.class->name, STR_ARG(replicas->object->meta->name));
 
     if (same_status(&replicas->status, status))
         return 0;
@@ -358,7 +363,9 @@ static void keep_active(struct object_list *pods)
 static int reconcile_set(struct replicas_controller *self, const struct replicas *replicas, struct str key,
                          struct arena *arena, struct err *err)
 {
-    const struct claim claim = { &self->base, replicas->object, replicas->selector, &RESOURCE_PODS, REPLICAS_PODS, key };
+    const struct claim claim = {
+        &self->base, replicas->object, replicas->selector, &RESOURCE_PODS, REPLICAS_PODS, key
+    };
     __attribute__((cleanup(object_list_deinit))) struct object_list pods = { 0 };
     struct err failure = { 0 }, *status_err = err;
     int64_t difference = 0;

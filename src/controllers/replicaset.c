@@ -36,15 +36,15 @@ static bool selects(const struct object *object, struct str_map labels)
     return arena && selector_from_view(arena, selector, &parsed, NULL) == 0 && selector_matches(parsed, labels);
 }
 
-static int write_status(struct controller *self, const struct replicas *replicas, const struct replica_set_status *status,
-                        struct str rule, struct arena *arena, struct err *err)
+static int write_status(struct controller *self, const struct replicas *replicas,
+                        const struct replica_set_status *status, struct str rule, struct arena *arena, struct err *err)
 {
     struct replica_set set = *OBJECT_VIEW(replicas->object, replica_set);
 
     (void)arena;
     set.status = *status;
-    return client_update(self->client, &RESOURCE_APPS_REPLICASETS, STR("status"), &set, rule, replicas->object->revision,
-                         NULL, err);
+    return client_update(self->client, &RESOURCE_APPS_REPLICASETS, STR("status"), &set, rule,
+                         replicas->object->revision, NULL, err);
 }
 
 static const struct replica_kind kind = { &RESOURCE_APPS_REPLICASETS, read_set, selects, write_status };

@@ -15,8 +15,8 @@ static int read_status(const struct replication_controller_status *status, struc
     for (size_t i = 0; i < count; i++) {
         const struct replication_controller_condition *from = &status->conditions.items[i];
 
-        conditions[i] = (struct replica_set_condition){ from->type, from->status, from->last_transition_time, from->reason,
-                                                        from->message };
+        conditions[i] = (struct replica_set_condition){ from->type, from->status, from->last_transition_time,
+                                                        from->reason, from->message };
     }
     *ret_status = (struct replica_set_status){
         .replicas = status->replicas,
@@ -58,8 +58,8 @@ static bool selects(const struct object *object, struct str_map labels)
     return selector.count > 0;
 }
 
-static int write_status(struct controller *self, const struct replicas *replicas, const struct replica_set_status *status,
-                        struct str rule, struct arena *arena, struct err *err)
+static int write_status(struct controller *self, const struct replicas *replicas,
+                        const struct replica_set_status *status, struct str rule, struct arena *arena, struct err *err)
 {
     struct replication_controller set = *OBJECT_VIEW(replicas->object, replication_controller);
     size_t count = status->conditions.count;

@@ -59,9 +59,9 @@ struct fake_api {
 static inline struct fake_object *fake_find(struct fake_api *api, const struct resource *resource, struct str ns,
                                             struct str name)
 {
-    for vec_each(&api->objects, object)
-        if (object->resource == resource && str_is(ns, object->ns) && str_is(name, object->name))
-            return object;
+    for
+        vec_each(&api->objects, object) if (object->resource == resource && str_is(ns, object->ns) &&
+                                            str_is(name, object->name)) return object;
     return NULL;
 }
 
@@ -71,15 +71,16 @@ static inline void fake_tell(struct fake_api *api)
     VEC(struct fake_watch *) told = VEC_INIT;
 
     mutex_lock(&api->lock);
-    for vec_each(&api->watches, watch)
-        assert_int_equal(vec_push(&told, *watch), 0);
-    for vec_each(&told, watch)
-        (*watch)->ready((*watch)->arg);
+    for
+        vec_each(&api->watches, watch) assert_int_equal(vec_push(&told, *watch), 0);
+    for
+        vec_each(&told, watch)(*watch)->ready((*watch)->arg);
     mutex_unlock(&api->lock);
     vec_deinit(&told);
 }
 
-static inline void fake_log(struct fake_api *api, const struct resource *resource, enum watch_kind kind, struct blob *text)
+static inline void fake_log(struct fake_api *api, const struct resource *resource, enum watch_kind kind,
+                            struct blob *text)
 {
     assert_int_equal(vec_push(&api->events, ((struct fake_event){ resource, kind, api->revision, blob_ref(text) })), 0);
 }
@@ -91,10 +92,11 @@ static inline void fake_put(struct fake_api *api, const struct resource *resourc
 
     mutex_lock(&api->lock);
     struct fake_object *old = fake_find(api, resource, str_from(ns), str_from(name));
-    int len = snprintf(text, sizeof text,
-                       "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"resourceVersion\":\"%llu\",\"uid\":\"%s\"},"
-                       "\"data\":{\"v\":\"%s\"}}",
-                       name, ns, (unsigned long long)++api->revision, name, value);
+    int len =
+        snprintf(text, sizeof text,
+                 "{\"metadata\":{\"name\":\"%s\",\"namespace\":\"%s\",\"resourceVersion\":\"%llu\",\"uid\":\"%s\"},"
+                 "\"data\":{\"v\":\"%s\"}}",
+                 name, ns, (unsigned long long)++api->revision, name, value);
     struct blob *blob = blob_copy(str_of(text, (size_t)len));
 
     fake_log(api, resource, old ? WATCH_MODIFIED : WATCH_ADDED, blob);
@@ -140,8 +142,8 @@ static inline void fake_bookmark(struct fake_api *api, const struct resource *re
 /* All watches end with that code. */
 static inline void fake_cut(struct fake_api *api, int code)
 {
-    for vec_each(&api->watches, watch)
-        (*watch)->failure = code;
+    for
+        vec_each(&api->watches, watch)(*watch)->failure = code;
     fake_tell(api);
 }
 
@@ -240,7 +242,8 @@ static inline int fake_watch_next(struct client_watch *base, struct watch_event 
         if (event->resource != watch->resource)
             continue;
         *ret_event = (struct watch_event){ .kind = event->kind, .revision = event->revision };
-        return event->text && object_new(event->resource, event->text, &ret_event->object, err) < 0 ? -(int)err->code : 1;
+        return event->text && object_new(event->resource, event->text, &ret_event->object, err) < 0 ? -(int)err->code
+                                                                                                    : 1;
     }
     return 0;
 }
@@ -301,10 +304,10 @@ static inline void fake_init(struct fake_api *api)
 static inline void fake_deinit(struct fake_api *api)
 {
     assert_int_equal(api->watches.count, 0);
-    for vec_each(&api->objects, object)
-        blob_unref(object->text);
-    for vec_each(&api->events, event)
-        blob_unref(event->text);
+    for
+        vec_each(&api->objects, object) blob_unref(object->text);
+    for
+        vec_each(&api->events, event) blob_unref(event->text);
     vec_deinit(&api->objects);
     vec_deinit(&api->events);
     vec_deinit(&api->watches);

@@ -22,8 +22,9 @@ static int setup(void **state)
     seeded_rng_init(&f->rng, 1);
     f->arena = arena_new(0);
     assert_int_equal(executor_virtual_new(&f->clock, &f->executor, NULL), 0);
-    assert_int_equal(event_recorder_new(&f->api.client, f->executor, &f->rng.rng, STR("tester"), STR("host"), &f->recorder,
-                                        NULL), 0);
+    assert_int_equal(
+        event_recorder_new(&f->api.client, f->executor, &f->rng.rng, STR("tester"), STR("host"), &f->recorder, NULL),
+        0);
     *state = f;
     return 0;
 }
@@ -62,7 +63,8 @@ static void expect(struct fixture *f, const char *const (*fields)[2], size_t cou
     assert_int_equal(json_parse(f->arena, arena_str(f->arena, str_from(f->api.last_body)), NULL, &json, NULL), 0);
     for (size_t i = 0; i < count; i++)
         if (!str_is(json_str_at(json, fields[i][0]), fields[i][1]))
-            fail_msg("%s: \"" STR_FMT "\", not \"%s\"", fields[i][0], STR_ARG(json_str_at(json, fields[i][0])), fields[i][1]);
+            fail_msg("%s: \"" STR_FMT "\", not \"%s\"", fields[i][0], STR_ARG(json_str_at(json, fields[i][0])),
+                     fields[i][1]);
 }
 
 static void test_what_is_written(void **state)
@@ -116,7 +118,8 @@ static void test_group(void **state)
 {
     static const char *const fields[][2] = { { "involvedObject.apiVersion", "apps/v1" } };
     struct fixture *f = *state;
-    AUTO(object) set = object_from(&RESOURCE_APPS_REPLICASETS, "{\"metadata\":{\"name\":\"n\",\"namespace\":\"d\",\"uid\":\"u\"}}");
+    AUTO(object)
+    set = object_from(&RESOURCE_APPS_REPLICASETS, "{\"metadata\":{\"name\":\"n\",\"namespace\":\"d\",\"uid\":\"u\"}}");
 
     event_record(f->recorder, set, STR_NULL, "Normal", "SuccessfulCreate", "x");
     executor_run_ready(f->executor);
@@ -224,8 +227,8 @@ static void test_freed_with_events_left(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 static const struct CMUnitTest tests[] = {
-    TEST(test_what_is_written), TEST(test_cluster_wide), TEST(test_group), TEST(test_repetitions_are_counted),
-    TEST(test_repetition_of_nothing), TEST(test_api_fails), TEST(test_storm), TEST(test_long_message),
+    TEST(test_what_is_written),        TEST(test_cluster_wide), TEST(test_group), TEST(test_repetitions_are_counted),
+    TEST(test_repetition_of_nothing),  TEST(test_api_fails),    TEST(test_storm), TEST(test_long_message),
     TEST(test_freed_with_events_left),
 };
 

@@ -28,8 +28,12 @@ static void changed(void *ctx, struct object *old, struct object *new)
     struct fixture *f = ctx;
     AUTO(object) cached = informer_get(f->maps, (new ? new : old)->key);
 
-    f->stale = f->stale || cached != new || (new && informer_revision(f->maps) < new->revision && informer_revision(f->maps));
-    buf_printf(&f->seen, "%s%c" STR_FMT "%s%s", f->seen.len ? " " : "", !old ? '+' : new ? '~' : '-',
+    f->stale =
+        f->stale || cached != new || (new &&informer_revision(f->maps) < new->revision &&informer_revision(f->maps));
+    buf_printf(&f->seen, "%s%c" STR_FMT "%s%s", f->seen.len ? " " : "",
+               !old  ? '+'
+               : new ? '~'
+                     : '-',
                STR_ARG((new ? new : old)->key), new ? "=" : "", new ? value_of(new) : "");
 }
 
@@ -421,11 +425,20 @@ static void test_threads(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 static const struct CMUnitTest tests[] = {
-    TEST(test_list_and_watch), TEST(test_index),         TEST(test_lists_by_namespace),
-    TEST(test_first_list_fails), TEST(test_watch_breaks), TEST(test_past_is_gone),
-    TEST(test_expired_while_watching), TEST(test_bookmark), TEST(test_flood),
-    TEST(test_one_copy),       TEST(test_when_synced),   TEST(test_stop),
-    TEST(test_stop_while_retrying), cmocka_unit_test(test_threads),
+    TEST(test_list_and_watch),
+    TEST(test_index),
+    TEST(test_lists_by_namespace),
+    TEST(test_first_list_fails),
+    TEST(test_watch_breaks),
+    TEST(test_past_is_gone),
+    TEST(test_expired_while_watching),
+    TEST(test_bookmark),
+    TEST(test_flood),
+    TEST(test_one_copy),
+    TEST(test_when_synced),
+    TEST(test_stop),
+    TEST(test_stop_while_retrying),
+    cmocka_unit_test(test_threads),
 };
 
 int main(void)

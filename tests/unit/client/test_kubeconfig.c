@@ -40,8 +40,10 @@ static void write_text(const char *name, const char *text)
 static void test_round_trip(void **state)
 {
     AUTO(arena) arena = arena_new(0);
-    const struct client_config config = { .server = STR("https://127.0.0.1:6443"), .ca_pem = STR("CA\n"),
-                                          .cert_pem = STR("CERT\n"), .key_pem = STR("KEY\n") };
+    const struct client_config config = { .server = STR("https://127.0.0.1:6443"),
+                                          .ca_pem = STR("CA\n"),
+                                          .cert_pem = STR("CERT\n"),
+                                          .key_pem = STR("KEY\n") };
     struct client_config back = { 0 };
     struct stat st;
 
@@ -66,14 +68,15 @@ static void test_as_kubectl_writes(void **state)
 
     (void)state;
     write_text("ca.crt", "FILE CA");
-    snprintf(text, sizeof text,
-             "apiVersion: v1\nkind: Config\ncurrent-context: two\npreferences: {}\n"
-             "clusters:\n- name: c1\n  cluster: {server: 'https://one'}\n"
-             "- name: c2\n  cluster:\n    certificate-authority: ca.crt\n    server: https://two\n"
-             "contexts:\n- context: {cluster: c1, user: u1}\n  name: one\n- context:\n    cluster: c2\n    namespace: x\n"
-             "    user: u2\n  name: two\n"
-             "users:\n- name: u1\n  user: {token: wrong}\n- name: u2\n  user: {token: right, client-key: '%s/ca.crt'}\n",
-             dir);
+    snprintf(
+        text, sizeof text,
+        "apiVersion: v1\nkind: Config\ncurrent-context: two\npreferences: {}\n"
+        "clusters:\n- name: c1\n  cluster: {server: 'https://one'}\n"
+        "- name: c2\n  cluster:\n    certificate-authority: ca.crt\n    server: https://two\n"
+        "contexts:\n- context: {cluster: c1, user: u1}\n  name: one\n- context:\n    cluster: c2\n    namespace: x\n"
+        "    user: u2\n  name: two\n"
+        "users:\n- name: u1\n  user: {token: wrong}\n- name: u2\n  user: {token: right, client-key: '%s/ca.crt'}\n",
+        dir);
     write_text("config", text);
     assert_int_equal(kubeconfig_load(arena, path_of("config"), &config, NULL), 0);
     assert_true(str_is(config.server, "https://two"));
@@ -91,12 +94,15 @@ static const struct broken_case {
     { "not YAML", "a: [", -ERR_BAD_REQUEST },
     { "empty", "", -ERR_BAD_REQUEST },
     { "a list", "- a\n- b\n", -ERR_BAD_REQUEST },
-    { "no such context", "current-context: y\n" GOOD "clusters:\n- name: c\n  cluster: {server: s}\n", -ERR_BAD_REQUEST },
+    { "no such context", "current-context: y\n" GOOD "clusters:\n- name: c\n  cluster: {server: s}\n",
+      -ERR_BAD_REQUEST },
     { "no such cluster", "current-context: x\n" GOOD, -ERR_BAD_REQUEST },
     { "contexts no list", "current-context: x\ncontexts: 5\nclusters: 7\n", -ERR_BAD_REQUEST },
-    { "bad base64", "current-context: x\n" GOOD "clusters:\n- name: c\n  cluster: {server: s, certificate-authority-data: '%%%'}\n",
+    { "bad base64",
+      "current-context: x\n" GOOD "clusters:\n- name: c\n  cluster: {server: s, certificate-authority-data: '%%%'}\n",
       -ERR_BAD_REQUEST },
-    { "file that is not there", "current-context: x\n" GOOD "clusters:\n- name: c\n  cluster: {server: s, certificate-authority: absent.crt}\n",
+    { "file that is not there",
+      "current-context: x\n" GOOD "clusters:\n- name: c\n  cluster: {server: s, certificate-authority: absent.crt}\n",
       -ERR_NOT_FOUND },
 };
 

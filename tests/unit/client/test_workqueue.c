@@ -15,8 +15,8 @@ struct fixture {
     struct seeded_rng rng;
     struct executor *executor;
     struct workqueue *queue;
-    struct buf seen; /* "key@milliseconds ..." */
-    int failures;    /* so many reconciles fail */
+    struct buf seen;        /* "key@milliseconds ..." */
+    int failures;           /* so many reconciles fail */
     const char *add_inside; /* added from within, once */
 };
 
@@ -39,9 +39,14 @@ static struct fixture *make(bool paused)
     virtual_clock_init(&f->clock, 0);
     seeded_rng_init(&f->rng, 1);
     assert_int_equal(executor_virtual_new(&f->clock, &f->executor, NULL), 0);
-    assert_int_equal(workqueue_new(&(struct workqueue_options){ .name = "test", .executor = f->executor, .rng = &f->rng.rng,
-                                                                .reconcile = note, .ctx = f, .paused = paused },
-                                   &f->queue, NULL), 0);
+    assert_int_equal(workqueue_new(&(struct workqueue_options){ .name = "test",
+                                                                .executor = f->executor,
+                                                                .rng = &f->rng.rng,
+                                                                .reconcile = note,
+                                                                .ctx = f,
+                                                                .paused = paused },
+                                   &f->queue, NULL),
+                     0);
     return f;
 }
 
@@ -253,9 +258,14 @@ static void test_threads(void **state)
 
     (void)state;
     assert_int_equal(executor_pool_new(clock_real(), "test", 6, &executor, NULL), 0);
-    assert_int_equal(workqueue_new(&(struct workqueue_options){ .name = "test", .executor = executor, .rng = rng_system(),
-                                                                .workers = 4, .reconcile = reconcile, .ctx = busy },
-                                   &busy->queue, NULL), 0);
+    assert_int_equal(workqueue_new(&(struct workqueue_options){ .name = "test",
+                                                                .executor = executor,
+                                                                .rng = rng_system(),
+                                                                .workers = 4,
+                                                                .reconcile = reconcile,
+                                                                .ctx = busy },
+                                   &busy->queue, NULL),
+                     0);
     for (size_t i = 0; i < ARRAY_LEN(adders); i++)
         assert_int_equal(thread_start(&adders[i], "adder", add_some, busy, NULL), 0);
     for (size_t i = 0; i < ARRAY_LEN(adders); i++)
@@ -278,10 +288,14 @@ static void test_free_at_any_moment(void **state)
     for (int round = 0; round < 200; round++) {
         struct busy *busy = calloc(1, sizeof *busy);
 
-        assert_int_equal(workqueue_new(&(struct workqueue_options){ .name = "test", .executor = executor,
-                                                                    .rng = rng_system(), .workers = 3,
-                                                                    .reconcile = reconcile, .ctx = busy },
-                                       &busy->queue, NULL), 0);
+        assert_int_equal(workqueue_new(&(struct workqueue_options){ .name = "test",
+                                                                    .executor = executor,
+                                                                    .rng = rng_system(),
+                                                                    .workers = 3,
+                                                                    .reconcile = reconcile,
+                                                                    .ctx = busy },
+                                       &busy->queue, NULL),
+                         0);
         for (int i = 0; i < round; i++) {
             char key = (char)('a' + i % KEYS);
 
@@ -295,10 +309,16 @@ static void test_free_at_any_moment(void **state)
 
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 static const struct CMUnitTest tests[] = {
-    TEST(test_once_and_in_order), TEST(test_added_while_running), TEST(test_keys_are_copied), TEST(test_after),
-    TEST(test_added_before_its_time), TEST(test_back_off),
-    cmocka_unit_test_setup_teardown(test_paused, setup_paused, teardown), TEST(test_freed_with_work_left),
-    cmocka_unit_test(test_threads), cmocka_unit_test(test_free_at_any_moment),
+    TEST(test_once_and_in_order),
+    TEST(test_added_while_running),
+    TEST(test_keys_are_copied),
+    TEST(test_after),
+    TEST(test_added_before_its_time),
+    TEST(test_back_off),
+    cmocka_unit_test_setup_teardown(test_paused, setup_paused, teardown),
+    TEST(test_freed_with_work_left),
+    cmocka_unit_test(test_threads),
+    cmocka_unit_test(test_free_at_any_moment),
 };
 
 int main(void)

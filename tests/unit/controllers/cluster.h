@@ -34,23 +34,26 @@ struct cluster {
     struct controllers *controllers;
     struct arena *arena;
     const char *cidr;
-    bool beating; /* heartbeats of all nodes while time passes */
+    bool beating;      /* heartbeats of all nodes while time passes */
     struct str silent; /* but of this one */
 };
 
-#define MUST(call)                                                                                                     \
-    do {                                                                                                               \
-        struct err must_err = { 0 };                                                                                   \
-        struct err *err = &must_err;                                                                                   \
-        int must_code = (call);                                                                                        \
-        if (must_code < 0)                                                                                             \
-            fail_msg("%s: %s", #call, must_err.message);                                                               \
+#define MUST(call)                                       \
+    do {                                                 \
+        struct err must_err = { 0 };                     \
+        struct err *err = &must_err;                     \
+        int must_code = (call);                          \
+        if (must_code < 0)                               \
+            fail_msg("%s: %s", #call, must_err.message); \
     } while (0)
 
 static inline void cluster_start(struct cluster *c)
 {
-    MUST(apiserver_new(&(struct apiserver_options){ .store = c->store, .executor = c->executor, .clock = &c->clock.clock,
-                                                    .rng = &c->rng.rng, .sessions = c->sessions },
+    MUST(apiserver_new(&(struct apiserver_options){ .store = c->store,
+                                                    .executor = c->executor,
+                                                    .clock = &c->clock.clock,
+                                                    .rng = &c->rng.rng,
+                                                    .sessions = c->sessions },
                        &c->server, err));
     MUST(apiserver_local_client(c->server, STR("tester"), &c->client, err));
     MUST(apiserver_local_client(c->server, STR("system:kube-controller-manager"), &c->controllers_client, err));
@@ -58,9 +61,13 @@ static inline void cluster_start(struct cluster *c)
     MUST(informers_new(c->client, c->executor, &c->rng.rng, &c->informers, err));
     MUST(event_recorder_new(c->controllers_client, c->executor, &c->rng.rng, STR("controller-manager"), STR(""),
                             &c->events, err));
-    MUST(controllers_new(&(struct controllers_options){ .informers = c->informers, .client = c->controllers_client,
-                                                        .executor = c->executor, .rng = &c->rng.rng, .events = c->events,
-                                                        .sessions = c->sessions, .cluster_cidr = str_from(c->cidr) },
+    MUST(controllers_new(&(struct controllers_options){ .informers = c->informers,
+                                                        .client = c->controllers_client,
+                                                        .executor = c->executor,
+                                                        .rng = &c->rng.rng,
+                                                        .events = c->events,
+                                                        .sessions = c->sessions,
+                                                        .cluster_cidr = str_from(c->cidr) },
                          &c->controllers, err));
     MUST(informers_start(c->informers, err));
 }
@@ -86,9 +93,10 @@ static inline void cluster_init(struct cluster *c, const char *cidr)
     seeded_rng_init(&c->rng, 7);
     c->arena = arena_new(0);
     MUST(executor_virtual_new(&c->clock, &c->executor, err));
-    MUST(store_open(&(struct store_options){ .path = c->path, .clock = &c->clock.clock, .synchronous = true,
-                                             .map_size = 256u << 20 },
-                    &c->store, err));
+    MUST(store_open(
+        &(struct store_options){
+            .path = c->path, .clock = &c->clock.clock, .synchronous = true, .map_size = 256u << 20 },
+        &c->store, err));
     MUST(node_sessions_new(&c->clock.clock, &c->sessions, err));
     cluster_start(c);
 }
@@ -118,9 +126,14 @@ static inline struct str quoted(struct cluster *c, const char *text)
 static inline int try_call(struct cluster *c, enum client_verb verb, const struct resource *resource, const char *ns,
                            const char *name, const char *sub, const char *body, struct json **ret_json)
 {
-    const struct client_call call = { .verb = verb, .resource = resource, .ns = str_from(ns), .name = str_from(name),
-                                      .subresource = str_from(sub), .body = body ? quoted(c, body) : STR_NULL,
-                                      .patch_kind = PATCH_STRATEGIC, .rule = STR_INIT("test") };
+    const struct client_call call = { .verb = verb,
+                                      .resource = resource,
+                                      .ns = str_from(ns),
+                                      .name = str_from(name),
+                                      .subresource = str_from(sub),
+                                      .body = body ? quoted(c, body) : STR_NULL,
+                                      .patch_kind = PATCH_STRATEGIC,
+                                      .rule = STR_INIT("test") };
     struct blob *blob = NULL;
     struct err err = { 0 };
     int code = c->client->ops->call(c->client, &call, NULL, NULL, NULL, &blob, &err);
@@ -146,8 +159,8 @@ static inline void patch(struct cluster *c, const struct resource *resource, con
     assert_int_equal(try_call(c, CLIENT_PATCH, resource, ns, name, sub, body, NULL), 0);
 }
 
-static inline void delete(struct cluster *c, const struct resource *resource, const char *ns, const char *name,
-                          const char *options)
+static inline void delete (struct cluster *c, const struct resource *resource, const char *ns, const char *name,
+                           const char *options)
 {
     assert_int_equal(try_call(c, CLIENT_DELETE, resource, ns, name, NULL, options, NULL), 0);
 }
@@ -172,7 +185,8 @@ static inline int take_item(void *arg, struct str text, struct err *err)
     struct items *items = arg;
 
     assert_true(items->count < ARRAY_LEN(items->list));
-    return json_parse(items->cluster->arena, arena_str(items->cluster->arena, text), NULL, &items->list[items->count++], err);
+    return json_parse(items->cluster->arena, arena_str(items->cluster->arena, text), NULL, &items->list[items->count++],
+                      err);
 }
 
 static inline struct items *list(struct cluster *c, const struct resource *resource, const char *ns)
@@ -261,8 +275,8 @@ static inline size_t cluster_run_pods(struct cluster *c, const char *ns, size_t 
         const struct json *ready = condition(pod, "Ready");
 
         if (json_at(pod, "metadata.deletionTimestamp")) {
-            delete (c, &RESOURCE_PODS, text_at(c, pod, "metadata.namespace"), text_at(c, pod, "metadata.name"),
-                    "{'gracePeriodSeconds':0}");
+            remove_object(c, &RESOURCE_PODS, text_at(c, pod, "metadata.namespace"), text_at(c, pod, "metadata.name"),
+                          "{'gracePeriodSeconds':0}");
             changed++;
         } else if (changed < max && !str_is(json_str_at(ready, "status"), "True")) {
             set_pod_ready(c, pod, true);

@@ -25,11 +25,11 @@ struct plane {
     struct controllers *controllers;
 };
 
-#define MUST(call)                                                                                                     \
-    do {                                                                                                               \
-        struct err must_err = { 0 }, *err = &must_err;                                                                 \
-        if ((call) < 0)                                                                                                \
-            fail_msg("%s: %s", #call, must_err.message);                                                               \
+#define MUST(call)                                       \
+    do {                                                 \
+        struct err must_err = { 0 }, *err = &must_err;   \
+        if ((call) < 0)                                  \
+            fail_msg("%s: %s", #call, must_err.message); \
     } while (0)
 
 static void start(struct plane *p)
@@ -38,19 +38,25 @@ static void start(struct plane *p)
     snprintf(p->path, sizeof p->path, "/tmp/caravel-threads-XXXXXX");
     assert_non_null(mkdtemp(p->path));
     MUST(executor_pool_new(clock_real(), "test", 8, &p->executor, err));
-    MUST(store_open(&(struct store_options){ .path = p->path, .clock = clock_real(), .map_size = 256u << 20 }, &p->store,
-                    err));
+    MUST(store_open(&(struct store_options){ .path = p->path, .clock = clock_real(), .map_size = 256u << 20 },
+                    &p->store, err));
     MUST(node_sessions_new(clock_real(), &p->sessions, err));
-    MUST(apiserver_new(&(struct apiserver_options){ .store = p->store, .executor = p->executor, .clock = clock_real(),
-                                                    .rng = rng_system(), .sessions = p->sessions },
+    MUST(apiserver_new(&(struct apiserver_options){ .store = p->store,
+                                                    .executor = p->executor,
+                                                    .clock = clock_real(),
+                                                    .rng = rng_system(),
+                                                    .sessions = p->sessions },
                        &p->server, err));
     MUST(apiserver_local_client(p->server, STR("tester"), &p->client, err));
     MUST(apiserver_bootstrap(p->server, STR_NULL, 6443, err));
     MUST(informers_new(p->client, p->executor, rng_system(), &p->informers, err));
     MUST(event_recorder_new(p->client, p->executor, rng_system(), STR("test"), STR(""), &p->events, err));
-    MUST(controllers_new(&(struct controllers_options){ .informers = p->informers, .client = p->client,
-                                                        .executor = p->executor, .rng = rng_system(),
-                                                        .events = p->events, .sessions = p->sessions },
+    MUST(controllers_new(&(struct controllers_options){ .informers = p->informers,
+                                                        .client = p->client,
+                                                        .executor = p->executor,
+                                                        .rng = rng_system(),
+                                                        .events = p->events,
+                                                        .sessions = p->sessions },
                          &p->controllers, err));
     MUST(informers_start(p->informers, err));
 }
@@ -71,8 +77,11 @@ static void stop(struct plane *p)
 
 static void create(struct plane *p, const struct resource *resource, const char *body)
 {
-    const struct client_call call = { .verb = CLIENT_CREATE, .resource = resource, .ns = STR_INIT("default"),
-                                      .body = str_from(body), .rule = STR_INIT("test") };
+    const struct client_call call = { .verb = CLIENT_CREATE,
+                                      .resource = resource,
+                                      .ns = STR_INIT("default"),
+                                      .body = str_from(body),
+                                      .rule = STR_INIT("test") };
     struct blob *blob = NULL;
 
     MUST(p->client->ops->call(p->client, &call, NULL, NULL, NULL, &blob, err));
@@ -83,10 +92,12 @@ static void create_web(struct plane *p, int number, int replicas)
 {
     char body[512];
 
-    snprintf(body, sizeof body,
-             "{\"metadata\":{\"name\":\"web%d\"},\"spec\":{\"replicas\":%d,\"selector\":{\"matchLabels\":{\"app\":\"w%d\"}},"
-             "\"template\":{\"metadata\":{\"labels\":{\"app\":\"w%d\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":"
-             "\"a\"}]}}}}", number, replicas, number, number);
+    snprintf(
+        body, sizeof body,
+        "{\"metadata\":{\"name\":\"web%d\"},\"spec\":{\"replicas\":%d,\"selector\":{\"matchLabels\":{\"app\":\"w%d\"}},"
+        "\"template\":{\"metadata\":{\"labels\":{\"app\":\"w%d\"}},\"spec\":{\"containers\":[{\"name\":\"c\",\"image\":"
+        "\"a\"}]}}}}",
+        number, replicas, number, number);
     create(p, &RESOURCE_APPS_DEPLOYMENTS, body);
 }
 
@@ -158,7 +169,8 @@ static void test_stopped_at_any_moment(void **state)
     }
 }
 
-static const struct CMUnitTest tests[] = { cmocka_unit_test(test_counts), cmocka_unit_test(test_stopped_at_any_moment) };
+static const struct CMUnitTest tests[] = { cmocka_unit_test(test_counts),
+                                           cmocka_unit_test(test_stopped_at_any_moment) };
 
 int main(void)
 {

@@ -1,8 +1,8 @@
 /* Deployments and replica sets over a real API server: what users see of a rollout. */
 #include "cluster.h"
 
-#define DEPLOYMENT(replicas, more, image)                                                                              \
-    "{'metadata':{'name':'web'},'spec':{'replicas':" #replicas ",'selector':{'matchLabels':{'app':'web'}}" more        \
+#define DEPLOYMENT(replicas, more, image)                                                                       \
+    "{'metadata':{'name':'web'},'spec':{'replicas':" #replicas ",'selector':{'matchLabels':{'app':'web'}}" more \
     ",'template':{'metadata':{'labels':{'app':'web'}},'spec':{'containers':[{'name':'c','image':'" image "'}]}}}}"
 
 static struct json *web(struct cluster *c)
@@ -72,7 +72,8 @@ static void test_first_rollout(void **state)
     assert_int_equal(count_events(c, "ScalingReplicaSet", message), 1);
     assert_int_equal(count_events(c, "SuccessfulCreate", "Created pod: web-"), 3);
     assert_string_equal(annotation(c, web(c), "deployment.kubernetes.io/revision"), "1");
-    check_condition(c, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.");
+    check_condition(c, "Available", "False", "MinimumReplicasUnavailable",
+                    "Deployment does not have minimum availability.");
 
     run_all(c, "default");
     struct json *deployment = web(c);
@@ -107,16 +108,19 @@ static void roll_one(struct cluster *c, const struct rolling_case *test)
     size_t step = 0;
     int64_t last[2] = { -1, -1 };
 
-    snprintf(body, sizeof body,
-             "{'metadata':{'name':'web'},'spec':{'replicas':%d,'selector':{'matchLabels':{'app':'web'}},'strategy':{'type':"
-             "'RollingUpdate','rollingUpdate':{%s}},'template':{'metadata':{'labels':{'app':'web'}},'spec':{'containers':[{"
-             "'name':'c','image':'a'}]}}}}", test->replicas, test->strategy);
+    snprintf(
+        body, sizeof body,
+        "{'metadata':{'name':'web'},'spec':{'replicas':%d,'selector':{'matchLabels':{'app':'web'}},'strategy':{'type':"
+        "'RollingUpdate','rollingUpdate':{%s}},'template':{'metadata':{'labels':{'app':'web'}},'spec':{'containers':[{"
+        "'name':'c','image':'a'}]}}}}",
+        test->replicas, test->strategy);
     create(c, &RESOURCE_APPS_DEPLOYMENTS, "default", body);
     settle(c);
     run_all(c, "default");
     set_image(c, "b");
     for (int round = 0; round < 20; round++) {
-        int64_t now[2] = { number(set_of_image(c, "b"), "spec.replicas"), number(set_of_image(c, "a"), "spec.replicas") };
+        int64_t now[2] = { number(set_of_image(c, "b"), "spec.replicas"),
+                           number(set_of_image(c, "a"), "spec.replicas") };
 
         if (now[0] != last[0] || now[1] != last[1]) {
             if (now[0] != test->steps[step][0] || now[1] != test->steps[step][1])
@@ -186,8 +190,8 @@ static void test_scale_in_proportion(void **state)
     static const struct {
         int size, new, old;
     } cases[] = {
-        { 20, 10, 15 },  /* 25 = 20 + 5; 5 -> 9.6, 8 -> 15.4, the rest to the first, the larger */
-        { 5, 3, 4 },     /* 7 = 5 + 2; 5 -> 2.7, 8 -> 4.3 */
+        { 20, 10, 15 }, /* 25 = 20 + 5; 5 -> 9.6, 8 -> 15.4, the rest to the first, the larger */
+        { 5, 3, 4 },    /* 7 = 5 + 2; 5 -> 2.7, 8 -> 4.3 */
         { 0, 0, 0 },
     };
 
@@ -271,13 +275,14 @@ static void test_collision(void **state)
 
     start_web(c, DEPLOYMENT(1, "", "a"));
     snprintf(name, sizeof name, "%s", text_at(c, set_of_image(c, "a"), "metadata.name"));
-    delete (c, &RESOURCE_APPS_DEPLOYMENTS, "default", "web", "{'propagationPolicy':'Background'}");
+    remove_object(c, &RESOURCE_APPS_DEPLOYMENTS, "default", "web", "{'propagationPolicy':'Background'}");
     settle(c);
     run_all(c, "default");
     assert_int_equal(list(c, &RESOURCE_APPS_REPLICASETS, "default")->count, 0);
     snprintf(body, sizeof body,
              "{'metadata':{'name':'%s'},'spec':{'replicas':0,'selector':{'matchLabels':{'app':'other'}},'template':{"
-             "'metadata':{'labels':{'app':'other'}},'spec':{'containers':[{'name':'c','image':'z'}]}}}}", name);
+             "'metadata':{'labels':{'app':'other'}},'spec':{'containers':[{'name':'c','image':'z'}]}}}}",
+             name);
     create(c, &RESOURCE_APPS_REPLICASETS, "default", body);
     start_web(c, DEPLOYMENT(1, "", "a"));
     assert_int_equal(number(web(c), "status.collisionCount"), 1);
@@ -311,9 +316,10 @@ static void test_recreate(void **state)
     struct cluster *c = *state;
 
     create(c, &RESOURCE_NODES, NULL, "{'metadata':{'name':'n'}}");
-    start_web(c, "{'metadata':{'name':'web'},'spec':{'replicas':2,'selector':{'matchLabels':{'app':'web'}},'strategy':{"
-                 "'type':'Recreate'},'template':{'metadata':{'labels':{'app':'web'}},'spec':{'nodeName':'n','containers':[{"
-                 "'name':'c','image':'a'}]}}}}");
+    start_web(
+        c, "{'metadata':{'name':'web'},'spec':{'replicas':2,'selector':{'matchLabels':{'app':'web'}},'strategy':{"
+           "'type':'Recreate'},'template':{'metadata':{'labels':{'app':'web'}},'spec':{'nodeName':'n','containers':[{"
+           "'name':'c','image':'a'}]}}}}");
     set_image(c, "b");
     /* The old pods end in their own time; until then there is no new one. */
     assert_int_equal(number(set_of_image(c, "a"), "spec.replicas"), 0);
@@ -364,7 +370,7 @@ static void test_adopts_sets(void **state)
     start_web(c, DEPLOYMENT(2, "", "a"));
     const char *name = text_at(c, set_of_image(c, "a"), "metadata.name");
 
-    delete (c, &RESOURCE_APPS_DEPLOYMENTS, "default", "web", "{'propagationPolicy':'Orphan'}");
+    remove_object(c, &RESOURCE_APPS_DEPLOYMENTS, "default", "web", "{'propagationPolicy':'Orphan'}");
     settle(c);
     assert_null(get(c, &RESOURCE_APPS_DEPLOYMENTS, "default", "web"));
     assert_null(json_at(set_of_image(c, "a"), "metadata.ownerReferences"));
@@ -381,7 +387,8 @@ static void test_failure_shows(void **state)
     struct cluster *c = *state;
 
     create(c, &RESOURCE_APPS_DEPLOYMENTS, "default",
-           "{'metadata':{'name':'web'},'spec':{'replicas':3,'selector':{'matchLabels':{'app':'web'}},'template':{'metadata':{"
+           "{'metadata':{'name':'web'},'spec':{'replicas':3,'selector':{'matchLabels':{'app':'web'}},'template':{'"
+           "metadata':{"
            "'labels':{'app':'web'}},'spec':{'priorityClassName':'none','containers':[{'name':'c','image':'a'}]}}}}");
     pass(c, 2);
     assert_int_equal(list(c, &RESOURCE_PODS, "default")->count, 0);
@@ -394,20 +401,13 @@ static void test_failure_shows(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CLUSTER_TEST(test_first_rollout),
-    cmocka_unit_test(test_rolling_update),
-    CLUSTER_TEST(test_scale),
-    cmocka_unit_test(test_scale_in_proportion),
-    CLUSTER_TEST(test_undo),
-    CLUSTER_TEST(test_restart),
-    CLUSTER_TEST(test_history_limit),
-    CLUSTER_TEST(test_collision),
-    CLUSTER_TEST(test_pause),
-    CLUSTER_TEST(test_recreate),
-    CLUSTER_TEST(test_deadline),
-    CLUSTER_TEST(test_min_ready),
-    CLUSTER_TEST(test_adopts_sets),
-    CLUSTER_TEST(test_failure_shows),
+    CLUSTER_TEST(test_first_rollout), cmocka_unit_test(test_rolling_update),
+    CLUSTER_TEST(test_scale),         cmocka_unit_test(test_scale_in_proportion),
+    CLUSTER_TEST(test_undo),          CLUSTER_TEST(test_restart),
+    CLUSTER_TEST(test_history_limit), CLUSTER_TEST(test_collision),
+    CLUSTER_TEST(test_pause),         CLUSTER_TEST(test_recreate),
+    CLUSTER_TEST(test_deadline),      CLUSTER_TEST(test_min_ready),
+    CLUSTER_TEST(test_adopts_sets),   CLUSTER_TEST(test_failure_shows),
 };
 
 int main(void)

@@ -13,8 +13,9 @@ static const char *make(struct cluster *c, const char *name, const char *owners)
 /* A reference to a ConfigMap of that name and uid. */
 static const char *owned_by(struct cluster *c, const char *name, const char *uid, bool blocks)
 {
-    struct str s = arena_printf(c->arena, "{'apiVersion':'v1','kind':'ConfigMap','name':'%s','uid':'%s','blockOwnerDeletion':%s}",
-                                name, uid, blocks ? "true" : "false");
+    struct str s =
+        arena_printf(c->arena, "{'apiVersion':'v1','kind':'ConfigMap','name':'%s','uid':'%s','blockOwnerDeletion':%s}",
+                     name, uid, blocks ? "true" : "false");
 
     return s.data;
 }
@@ -29,7 +30,7 @@ static void go(struct cluster *c, const char *name, const char *policy)
     char body[64];
 
     snprintf(body, sizeof body, "{'propagationPolicy':'%s'}", policy);
-    delete (c, &RESOURCE_CONFIGMAPS, "default", name, body);
+    remove_object(c, &RESOURCE_CONFIGMAPS, "default", name, body);
     settle(c);
 }
 
@@ -62,7 +63,8 @@ static void test_foreground(void **state)
     /* The chain waits for the last of it. */
     assert_true(there(c, "a") && there(c, "b") && there(c, "c"));
     assert_non_null(json_at(get(c, &RESOURCE_CONFIGMAPS, "default", "b"), "metadata.deletionTimestamp"));
-    patch(c, &RESOURCE_CONFIGMAPS, "default", "c", NULL, "{'metadata':{'$deleteFromPrimitiveList/finalizers':['example.com/hold']}}");
+    patch(c, &RESOURCE_CONFIGMAPS, "default", "c", NULL,
+          "{'metadata':{'$deleteFromPrimitiveList/finalizers':['example.com/hold']}}");
     settle(c);
     assert_false(there(c, "a") || there(c, "b") || there(c, "c"));
 }
@@ -118,7 +120,8 @@ static void test_owners_that_are_not(void **state)
     make(c, "a", "");
     make(c, "namesake", owned_by(c, "a", "00000000-0000-0000-0000-000000000000", true));
     make(c, "orphan", owned_by(c, "nobody", "00000000-0000-0000-0000-000000000001", true));
-    make(c, "foreign", "{'apiVersion':'example.com/v1','kind':'Widget','name':'w','uid':'00000000-0000-0000-0000-000000000002'}");
+    make(c, "foreign",
+         "{'apiVersion':'example.com/v1','kind':'Widget','name':'w','uid':'00000000-0000-0000-0000-000000000002'}");
     settle(c);
     assert_false(there(c, "namesake"));
     assert_false(there(c, "orphan"));
@@ -133,7 +136,7 @@ static void test_deleted_while_nobody_looked(void **state)
 
     make(c, "b", owned_by(c, "a", a, true));
     settle(c);
-    delete (c, &RESOURCE_CONFIGMAPS, "default", "a", NULL);
+    remove_object(c, &RESOURCE_CONFIGMAPS, "default", "a", NULL);
     cluster_stop(c); /* before the watch was read */
     assert_int_equal(c->controllers == NULL, true);
     cluster_start(c);

@@ -9,7 +9,7 @@ static void test_default_account(void **state)
     create(c, &RESOURCE_NAMESPACES, NULL, "{'metadata':{'name':'n'}}");
     settle(c);
     assert_non_null(get(c, &RESOURCE_SERVICEACCOUNTS, "n", "default"));
-    delete (c, &RESOURCE_SERVICEACCOUNTS, "n", "default", NULL);
+    remove_object(c, &RESOURCE_SERVICEACCOUNTS, "n", "default", NULL);
     settle(c);
     assert_non_null(get(c, &RESOURCE_SERVICEACCOUNTS, "n", "default"));
 }
@@ -23,10 +23,10 @@ static void test_end(void **state)
     create(c, &RESOURCE_CONFIGMAPS, "default", "{'metadata':{'name':'a'}}");
     create(c, &RESOURCE_SERVICES, "n", "{'metadata':{'name':'s'},'spec':{'ports':[{'port':80}],'selector':{'a':'b'}}}");
     create(c, &RESOURCE_APPS_DEPLOYMENTS, "n",
-           "{'metadata':{'name':'web'},'spec':{'replicas':3,'selector':{'matchLabels':{'app':'web'}},'template':"
-           POD_TEMPLATE("web") "}}");
+           "{'metadata':{'name':'web'},'spec':{'replicas':3,'selector':{'matchLabels':{'app':'web'}},'template'"
+           ":" POD_TEMPLATE("web") "}}");
     run_all(c, "n");
-    delete (c, &RESOURCE_NAMESPACES, NULL, "n", NULL);
+    remove_object(c, &RESOURCE_NAMESPACES, NULL, "n", NULL);
     pass(c, 2);
     run_all(c, "n");
     pass(c, 2);
@@ -48,9 +48,10 @@ static void test_waits_for_what_stays(void **state)
     create(c, &RESOURCE_NODES, NULL, "{'metadata':{'name':'node'}}");
     create(c, &RESOURCE_NAMESPACES, NULL, "{'metadata':{'name':'n'}}");
     create(c, &RESOURCE_CONFIGMAPS, "n", "{'metadata':{'name':'held','finalizers':['example.com/hold']}}");
-    create(c, &RESOURCE_PODS, "n", "{'metadata':{'name':'p'},'spec':{'nodeName':'node','containers':[{'name':'c','image':'a'}]}}");
+    create(c, &RESOURCE_PODS, "n",
+           "{'metadata':{'name':'p'},'spec':{'nodeName':'node','containers':[{'name':'c','image':'a'}]}}");
     settle(c);
-    delete (c, &RESOURCE_NAMESPACES, NULL, "n", NULL);
+    remove_object(c, &RESOURCE_NAMESPACES, NULL, "n", NULL);
     pass(c, 1);
     assert_string_equal(text_at(c, get(c, &RESOURCE_NAMESPACES, NULL, "n"), "status.phase"), "Terminating");
     assert_non_null(json_at(get(c, &RESOURCE_PODS, "n", "p"), "metadata.deletionTimestamp"));
@@ -58,7 +59,8 @@ static void test_waits_for_what_stays(void **state)
     assert_null(get(c, &RESOURCE_PODS, "n", "p"));
     pass(c, 30);
     assert_non_null(get(c, &RESOURCE_NAMESPACES, NULL, "n"));
-    patch(c, &RESOURCE_CONFIGMAPS, "n", "held", NULL, "{'metadata':{'$deleteFromPrimitiveList/finalizers':['example.com/hold']}}");
+    patch(c, &RESOURCE_CONFIGMAPS, "n", "held", NULL,
+          "{'metadata':{'$deleteFromPrimitiveList/finalizers':['example.com/hold']}}");
     pass(c, 20);
     assert_null(get(c, &RESOURCE_NAMESPACES, NULL, "n"));
 }

@@ -1,4 +1,5 @@
-/* Nodes: falling silent and coming back, taints, pods that must leave, ranges of addresses, pods of nodes that are gone. */
+/* Nodes: falling silent and coming back, taints, pods that must leave, ranges of addresses, pods of nodes that are
+ * gone. */
 #include "cluster.h"
 
 static void add_node(struct cluster *c, const char *name)
@@ -19,8 +20,8 @@ static void say(struct cluster *c, const char *node, const char *type, const cha
 {
     char body[256];
 
-    snprintf(body, sizeof body, "{'status':{'conditions':[{'type':'%s','status':'%s','reason':'r','message':'m'}]}}", type,
-             status);
+    snprintf(body, sizeof body, "{'status':{'conditions':[{'type':'%s','status':'%s','reason':'r','message':'m'}]}}",
+             type, status);
     patch(c, &RESOURCE_NODES, NULL, node, "status", body);
     settle(c);
 }
@@ -54,7 +55,8 @@ static void add_pod(struct cluster *c, const char *name, const char *node, const
     char body[1024];
 
     snprintf(body, sizeof body,
-             "{'metadata':{'name':'%s'},'spec':{'nodeName':'%s','tolerations':[%s],'containers':[{'name':'c','image':'a'}]}}",
+             "{'metadata':{'name':'%s'},'spec':{'nodeName':'%s','tolerations':[%s],'containers':[{'name':'c','image':'"
+             "a'}]}}",
              name, node, tolerations);
     create(c, &RESOURCE_PODS, "default", body);
     set_pod_ready(c, get(c, &RESOURCE_PODS, "default", name), true);
@@ -91,7 +93,8 @@ static void test_lost_and_back(void **state)
     check_ready(c, "a", "True", "KubeletReady");
     pass(c, 3);
     check_ready(c, "a", "Unknown", "NodeStatusUnknown");
-    assert_string_equal(text_at(c, condition(get(c, &RESOURCE_NODES, NULL, "a"), "MemoryPressure"), "status"), "Unknown");
+    assert_string_equal(text_at(c, condition(get(c, &RESOURCE_NODES, NULL, "a"), "MemoryPressure"), "status"),
+                        "Unknown");
     assert_string_equal(text_at(c, condition(get(c, &RESOURCE_NODES, NULL, "a"), "Ready"), "message"),
                         "Kubelet stopped posting node status.");
     assert_string_equal(taints(c, "a"), UNREACHABLE ":NoSchedule," UNREACHABLE ":NoExecute");
@@ -286,7 +289,7 @@ static void test_ranges_run_out(void **state)
     assert_string_equal(range(c, "b"), "10.0.1.0/24");
     assert_string_equal(range(c, "c"), "");
     assert_true(count_events(c, "CIDRNotAvailable", "Node c") > 0);
-    delete (c, &RESOURCE_NODES, NULL, "a", NULL);
+    remove_object(c, &RESOURCE_NODES, NULL, "a", NULL);
     settle(c);
     assert_string_equal(range(c, "c"), "10.0.0.0/24");
     cluster_deinit(c);
@@ -297,7 +300,8 @@ static void test_range_by_hand(void **state)
 {
     struct cluster *c = *state;
 
-    create(c, &RESOURCE_NODES, NULL, "{'metadata':{'name':'x'},'spec':{'podCIDR':'10.42.0.0/24','podCIDRs':['10.42.0.0/24']}}");
+    create(c, &RESOURCE_NODES, NULL,
+           "{'metadata':{'name':'x'},'spec':{'podCIDR':'10.42.0.0/24','podCIDRs':['10.42.0.0/24']}}");
     settle(c);
     add_node(c, "a");
     assert_string_equal(range(c, "a"), "10.42.1.0/24");
@@ -315,7 +319,7 @@ static void test_pods_of_a_lost_node(void **state)
     add_pod(c, "pa", "a", "");
     add_pod(c, "pb", "b", "");
     add_pod(c, "nowhere", "never-was", "");
-    delete (c, &RESOURCE_NODES, NULL, "a", NULL);
+    remove_object(c, &RESOURCE_NODES, NULL, "a", NULL);
     pass(c, 5);
     assert_non_null(get(c, &RESOURCE_PODS, "default", "pa"));
     pass(c, 7);
@@ -331,7 +335,7 @@ static void test_node_comes_back_in_time(void **state)
     c->beating = true;
     add_node(c, "a");
     add_pod(c, "pa", "a", "");
-    delete (c, &RESOURCE_NODES, NULL, "a", NULL);
+    remove_object(c, &RESOURCE_NODES, NULL, "a", NULL);
     pass(c, 2);
     add_node(c, "a");
     pass(c, 20);

@@ -9,7 +9,8 @@
 #include "api/resources.h"
 #include "controllers/pod_ranking.h"
 
-#define META(more) "'metadata':{'name':'p','namespace':'d','uid':'u','creationTimestamp':'2026-01-01T00:00:00Z'" more "}"
+#define META(more) \
+    "'metadata':{'name':'p','namespace':'d','uid':'u','creationTimestamp':'2026-01-01T00:00:00Z'" more "}"
 #define READY(time) "'conditions':[{'type':'Ready','status':'True','lastTransitionTime':'" time "'}]"
 #define ON(node) "'spec':{'nodeName':'" node "'}"
 #define RESTARTS(n) "'containerStatuses':[{'name':'c','restartCount':" #n "}]"
@@ -19,7 +20,8 @@ static const struct ranking_case {
     const char *name, *first, *second;
 } cases[] = {
     { "unassigned first", "{" META("") "}", "{" META("") "," ON("n") "}" },
-    { "unassigned before pending", "{" META("") ",'status':{'phase':'Running'}}", "{" META("") "," ON("n") ",'status':{'phase':'Pending'}}" },
+    { "unassigned before pending", "{" META("") ",'status':{'phase':'Running'}}",
+      "{" META("") "," ON("n") ",'status':{'phase':'Pending'}}" },
     { "pending before running", "{" META("") "," ON("n") ",'status':{'phase':'Pending'}}",
       "{" META("") "," ON("n") ",'status':{'phase':'Running'}}" },
     { "pending before unknown", "{" META("") "," ON("n") ",'status':{'phase':'Pending'}}",
@@ -34,10 +36,14 @@ static const struct ranking_case {
       "{" META(COST(1)) "," ON("n") ",'status':{'phase':'Running'," READY("2026-01-01T00:00:00Z") "}}" },
     { "ready for less time", "{" META("") "," ON("n") ",'status':{" READY("2026-01-09T23:59:00Z") "}}",
       "{" META("") "," ON("n") ",'status':{" READY("2026-01-01T00:00:00Z") "}}" },
-    { "more restarts", "{" META("") "," ON("n") ",'status':{" RESTARTS(3) "}}", "{" META("") "," ON("n") ",'status':{" RESTARTS(1) "}}" },
-    { "younger", "{'metadata':{'name':'p','namespace':'d','uid':'u','creationTimestamp':'2026-01-09T23:59:59Z'}," ON("n") "}",
+    { "more restarts", "{" META("") "," ON("n") ",'status':{" RESTARTS(3) "}}",
+      "{" META("") "," ON("n") ",'status':{" RESTARTS(1) "}}" },
+    { "younger",
+      "{'metadata':{'name':'p','namespace':'d','uid':'u','creationTimestamp':'2026-01-09T23:59:59Z'}," ON("n") "}",
       "{" META("") "," ON("n") "}" },
-    { "the uid at last", "{'metadata':{'name':'q','namespace':'d','uid':'a','creationTimestamp':'2026-01-01T00:00:00Z'}}", "{" META("") "}" },
+    { "the uid at last",
+      "{'metadata':{'name':'q','namespace':'d','uid':'a','creationTimestamp':'2026-01-01T00:00:00Z'}}",
+      "{" META("") "}" },
 };
 
 static struct object *object_from(const char *text)
@@ -85,8 +91,8 @@ static void test_fellows(void **state)
     for (int i = 0; i < 4; i++) {
         char text[256];
 
-        snprintf(text, sizeof text, "{'metadata':{'name':'%d','namespace':'d','uid':'%d'},'spec':{'nodeName':'%s'}}", i, i,
-                 i == 0 ? "lonely" : "crowded");
+        snprintf(text, sizeof text, "{'metadata':{'name':'%d','namespace':'d','uid':'%d'},'spec':{'nodeName':'%s'}}", i,
+                 i, i == 0 ? "lonely" : "crowded");
         pods[i] = object_from(text);
     }
     memcpy(fellows, pods, sizeof fellows);

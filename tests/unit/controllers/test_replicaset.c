@@ -1,8 +1,9 @@
 /* Replica sets and replication controllers: counts, belonging, failures, conditions of the cache. */
 #include "cluster.h"
 
-#define SET(replicas) "{'metadata':{'name':'web'},'spec':{'replicas':" #replicas ",'selector':{'matchLabels':{'app':'web'}},'template':" \
-    POD_TEMPLATE("web") "}}"
+#define SET(replicas)                                          \
+    "{'metadata':{'name':'web'},'spec':{'replicas':" #replicas \
+    ",'selector':{'matchLabels':{'app':'web'}},'template':" POD_TEMPLATE("web") "}}"
 
 static struct json *web(struct cluster *c)
 {
@@ -60,7 +61,7 @@ static void test_replaces_pods(void **state)
     settle(c);
     struct items *pods = list(c, &RESOURCE_PODS, "default");
 
-    delete (c, &RESOURCE_PODS, "default", text_at(c, pods->list[0], "metadata.name"), NULL);
+    remove_object(c, &RESOURCE_PODS, "default", text_at(c, pods->list[0], "metadata.name"), NULL);
     patch(c, &RESOURCE_PODS, "default", text_at(c, pods->list[1], "metadata.name"), "status",
           "{'status':{'phase':'Failed'}}");
     settle(c);
@@ -149,7 +150,8 @@ static void test_replication_controller(void **state)
     struct cluster *c = *state;
 
     create(c, &RESOURCE_REPLICATIONCONTROLLERS, "default",
-           "{'metadata':{'name':'old'},'spec':{'replicas':3,'selector':{'app':'old'},'template':" POD_TEMPLATE("old") "}}");
+           "{'metadata':{'name':'old'},'spec':{'replicas':3,'selector':{'app':'old'},'template':" POD_TEMPLATE(
+               "old") "}}");
     settle(c);
     run_all(c, "default");
     const struct json *set = get(c, &RESOURCE_REPLICATIONCONTROLLERS, "default", "old");
@@ -170,9 +172,11 @@ static void test_many_at_once(void **state)
     char body[512];
 
     for (int i = 0; i < 12; i++) {
-        snprintf(body, sizeof body,
-                 "{'metadata':{'name':'s%d'},'spec':{'replicas':%d,'selector':{'matchLabels':{'app':'s%d'}},'template':{"
-                 "'metadata':{'labels':{'app':'s%d'}},'spec':{'containers':[{'name':'c','image':'a'}]}}}}", i, i, i, i);
+        snprintf(
+            body, sizeof body,
+            "{'metadata':{'name':'s%d'},'spec':{'replicas':%d,'selector':{'matchLabels':{'app':'s%d'}},'template':{"
+            "'metadata':{'labels':{'app':'s%d'}},'spec':{'containers':[{'name':'c','image':'a'}]}}}}",
+            i, i, i, i);
         create(c, &RESOURCE_APPS_REPLICASETS, "default", body);
     }
     settle(c);
@@ -180,7 +184,7 @@ static void test_many_at_once(void **state)
     struct items *pods = list(c, &RESOURCE_PODS, "default");
 
     for (size_t i = 0; i < pods->count; i += 2)
-        delete (c, &RESOURCE_PODS, "default", text_at(c, pods->list[i], "metadata.name"), NULL);
+        remove_object(c, &RESOURCE_PODS, "default", text_at(c, pods->list[i], "metadata.name"), NULL);
     settle(c);
     run_all(c, "default");
     for (int i = 0; i < 12; i++) {
@@ -191,8 +195,8 @@ static void test_many_at_once(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-    CLUSTER_TEST(test_pods_of_a_set),      CLUSTER_TEST(test_replaces_pods),  CLUSTER_TEST(test_no_more_than_asked),
-    CLUSTER_TEST(test_releases_and_adopts), CLUSTER_TEST(test_deletion_cost), CLUSTER_TEST(test_survives_restart),
+    CLUSTER_TEST(test_pods_of_a_set),          CLUSTER_TEST(test_replaces_pods), CLUSTER_TEST(test_no_more_than_asked),
+    CLUSTER_TEST(test_releases_and_adopts),    CLUSTER_TEST(test_deletion_cost), CLUSTER_TEST(test_survives_restart),
     CLUSTER_TEST(test_replication_controller), CLUSTER_TEST(test_many_at_once),
 };
 
