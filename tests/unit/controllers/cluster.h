@@ -159,8 +159,8 @@ static inline void patch(struct cluster *c, const struct resource *resource, con
     assert_int_equal(try_call(c, CLIENT_PATCH, resource, ns, name, sub, body, NULL), 0);
 }
 
-static inline void delete (struct cluster *c, const struct resource *resource, const char *ns, const char *name,
-                           const char *options)
+static inline void remove_object(struct cluster *c, const struct resource *resource, const char *ns, const char *name,
+                                 const char *options)
 {
     assert_int_equal(try_call(c, CLIENT_DELETE, resource, ns, name, NULL, options, NULL), 0);
 }
