@@ -123,7 +123,7 @@ static const struct step error_steps[] = {
       "Pod in version \\'v1\\' cannot be handled as a ConfigMap" },
     { "wrong version", "POST", CM, "{'kind':'ConfigMap','apiVersion':'apps/v1','metadata':{'name':'a'}}", NULL, 400,
       "does not match the expected API version (v1)" },
-    { "protobuf", "POST", CM, "k8s", "application/vnd.kubernetes.protobuf", 415, "UnsupportedMediaType" },
+    { "protobuf", "POST", CM, "k8s", "application/vnd.kubernetes.protobuf", 400, "no valid protobuf" },
     { "no name", "POST", CM, "{}", NULL, 422,
       "ConfigMap \\'\\' is invalid: metadata.name: Required value: name or generateName is required" },
     { "bad name", "POST", CM, "{'metadata':{'name':'A_B'}}", NULL, 422,
