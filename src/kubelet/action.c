@@ -20,7 +20,8 @@ static int run_exec(const struct exec_action *exec, const struct action_target *
 {
     struct process_result result = { 0 };
     const struct container_exec options = { .args = { exec->command.items, exec->command.count },
-                                            .timeout = target->timeout, .max_output = OUTPUT_SHOWN };
+                                            .timeout = target->timeout,
+                                            .max_output = OUTPUT_SHOWN };
     int code = container_exec(target->kubelet->options.runtime, target->container_id, &options, &result, err);
 
     if (code < 0)
@@ -148,8 +149,9 @@ int action_run(const struct action *action, const struct action_target *target, 
         return run_tcp(action->tcp_socket, target, err);
     if (action->sleep)
         return run_sleep(target->kubelet, action->sleep, target->timeout);
-    return err_set(err, ERR_NOT_SUPPORTED, "%s", action->grpc ? "gRPC probes are not supported on this node"
-                                                              : "an action without exec, httpGet or tcpSocket");
+    return err_set(err, ERR_NOT_SUPPORTED, "%s",
+                   action->grpc ? "gRPC probes are not supported on this node"
+                                : "an action without exec, httpGet or tcpSocket");
 }
 
 /* -- hooks -- */

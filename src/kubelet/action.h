@@ -15,12 +15,13 @@ struct action {
 struct action_target {
     struct kubelet *kubelet;
     struct http_client *http;
-    struct str container_id, host; /* host: the pod's address */
+    struct str container_id, host;            /* host: the pod's address */
     const struct container_port_array *ports; /* for named ports */
     nsec_t timeout;
 };
 
-/* Blocks. 0: success; ERR_INVALID: the action's own failure, as people should read it; others: it could not be tried. */
+/* Blocks. 0: success; ERR_INVALID: the action's own failure, as people should read it; others: it could not be tried.
+ */
 int action_run(const struct action *action, const struct action_target *target, struct err *err);
 
 /* Hooks run in the background. preStop: then the signal is sent. */

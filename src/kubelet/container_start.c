@@ -1,4 +1,5 @@
-/* container_start.c - from a container of the spec to a running one: image, environment, root file system, mounts, conmon. */
+/* container_start.c - from a container of the spec to a running one: image, environment, root file system, mounts,
+ * conmon. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -81,15 +82,17 @@ static int set_user(struct launch *launch, struct err *err)
 {
     const struct security_context *own = launch->slot->spec->security_context;
     const struct pod_security_context *pod = launch->sync->pod->spec.security_context;
-    struct opt_i64 uid = own && own->run_as_user.set ? own->run_as_user : pod ? pod->run_as_user : (struct opt_i64){ 0 };
+    struct opt_i64 uid = own && own->run_as_user.set ? own->run_as_user
+                         : pod                       ? pod->run_as_user
+                                                     : (struct opt_i64){ 0 };
     struct opt_i64 gid = own && own->run_as_group.set ? own->run_as_group
                          : pod                        ? pod->run_as_group
                                                       : (struct opt_i64){ 0 };
     bool not_root = own && own->run_as_non_root.set ? own->run_as_non_root.value
                     : pod                           ? opt_or(pod->run_as_non_root, false)
                                                     : false;
-    struct str name = uid.set ? arena_printf(launch->sync->arena, "%lld", (long long)uid.value)
-                              : launch->image->config.user;
+    struct str name =
+        uid.set ? arena_printf(launch->sync->arena, "%lld", (long long)uid.value) : launch->image->config.user;
     struct user user;
     int code = user_resolve(launch->rootfs, name, launch->sync->arena, &user, err);
 
@@ -121,8 +124,8 @@ static int set_rights(struct launch *launch, struct err *err)
     const struct security_context *own = launch->slot->spec->security_context;
     const struct pod_security_context *pod = launch->sync->pod->spec.security_context;
     const struct seccomp_profile *seccomp = own && own->seccomp_profile ? own->seccomp_profile
-                                            : pod                      ? pod->seccomp_profile
-                                                                       : NULL;
+                                            : pod                       ? pod->seccomp_profile
+                                                                        : NULL;
     struct oci_spec *oci = &launch->spec.oci;
 
     if (seccomp && str_is(seccomp->type, "Localhost"))
@@ -179,8 +182,8 @@ static int pin_sub_path(struct launch *launch, struct str sub, char **path, stru
 static int add_volume_mount(struct launch *launch, const struct volume_mount *mount, struct err *err)
 {
     struct pod_sync *sync = launch->sync;
-    struct str sub = mount->sub_path_expr.len ? env_expand(sync->arena, mount->sub_path_expr, &launch->env)
-                                              : mount->sub_path;
+    struct str sub =
+        mount->sub_path_expr.len ? env_expand(sync->arena, mount->sub_path_expr, &launch->env) : mount->sub_path;
     const struct volume *volume = volume_find(sync->pod, mount->name);
     char *path;
     int code = volume_path(sync, mount->name, &path, err);
@@ -327,8 +330,8 @@ static int set_basics(struct launch *launch, struct err *err)
     launch->spec.oci.env = launch->env.all.items;
     launch->spec.oci.env_count = launch->env.all.count;
     launch->spec.oci.resources = container_resources(spec);
-    launch->spec.oci.oom_score_adj = container_oom_score_adj(
-        sync->pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
+    launch->spec.oci.oom_score_adj =
+        container_oom_score_adj(sync->pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     return set_labels(launch, err);
 }
 
@@ -363,8 +366,8 @@ static int build(struct launch *launch, struct err *err)
 {
     struct pod_sync *sync = launch->sync;
 
-    launch->folder = path_container(sync->arena, sync->kubelet, sync->state->uid, launch->slot->spec->name,
-                                    launch->attempt);
+    launch->folder =
+        path_container(sync->arena, sync->kubelet, sync->state->uid, launch->slot->spec->name, launch->attempt);
     int code = launch->folder ? file_make_dirs(launch->folder, 0711, err) : err_set(err, ERR_NO_MEMORY, "container");
 
     if (code == 0)

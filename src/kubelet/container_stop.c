@@ -12,13 +12,14 @@ static int signal_number(struct str name)
         const char *name;
         int number;
     } signals[] = {
-        { "ABRT", SIGABRT }, { "ALRM", SIGALRM }, { "BUS", SIGBUS },       { "CHLD", SIGCHLD },     { "CONT", SIGCONT },
-        { "FPE", SIGFPE },   { "HUP", SIGHUP },   { "ILL", SIGILL },       { "INT", SIGINT },       { "IO", SIGIO },
-        { "KILL", SIGKILL }, { "PIPE", SIGPIPE }, { "POLL", SIGPOLL },     { "PROF", SIGPROF },     { "PWR", SIGPWR },
-        { "QUIT", SIGQUIT }, { "SEGV", SIGSEGV }, { "STKFLT", SIGSTKFLT }, { "STOP", SIGSTOP },     { "SYS", SIGSYS },
-        { "TERM", SIGTERM }, { "TRAP", SIGTRAP }, { "TSTP", SIGTSTP },     { "TTIN", SIGTTIN },     { "TTOU", SIGTTOU },
-        { "URG", SIGURG },   { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },     { "VTALRM", SIGVTALRM }, { "WINCH", SIGWINCH },
-        { "XCPU", SIGXCPU }, { "XFSZ", SIGXFSZ },
+        { "ABRT", SIGABRT },     { "ALRM", SIGALRM },     { "BUS", SIGBUS },   { "CHLD", SIGCHLD },
+        { "CONT", SIGCONT },     { "FPE", SIGFPE },       { "HUP", SIGHUP },   { "ILL", SIGILL },
+        { "INT", SIGINT },       { "IO", SIGIO },         { "KILL", SIGKILL }, { "PIPE", SIGPIPE },
+        { "POLL", SIGPOLL },     { "PROF", SIGPROF },     { "PWR", SIGPWR },   { "QUIT", SIGQUIT },
+        { "SEGV", SIGSEGV },     { "STKFLT", SIGSTKFLT }, { "STOP", SIGSTOP }, { "SYS", SIGSYS },
+        { "TERM", SIGTERM },     { "TRAP", SIGTRAP },     { "TSTP", SIGTSTP }, { "TTIN", SIGTTIN },
+        { "TTOU", SIGTTOU },     { "URG", SIGURG },       { "USR1", SIGUSR1 }, { "USR2", SIGUSR2 },
+        { "VTALRM", SIGVTALRM }, { "WINCH", SIGWINCH },   { "XCPU", SIGXCPU }, { "XFSZ", SIGXFSZ },
     };
     int64_t number = 0;
 
@@ -31,7 +32,8 @@ static int signal_number(struct str name)
             return signals[i].number;
     bool up = str_has_prefix(name, STR("RTMIN")), down = str_has_prefix(name, STR("RTMAX"));
 
-    if ((!up && !down) || (name.len > 5 && (name.data[5] != (up ? '+' : '-') || !str_to_i64(str_skip(name, 6), &number))))
+    if ((!up && !down) ||
+        (name.len > 5 && (name.data[5] != (up ? '+' : '-') || !str_to_i64(str_skip(name, 6), &number))))
         return 0;
     if (number < 0 || number > SIGRTMAX - SIGRTMIN)
         return 0;
@@ -85,7 +87,8 @@ int container_halt(struct pod_sync *sync, struct container_slot *slot, nsec_t un
     return 1;
 }
 
-static int stop_one(struct pod_sync *sync, struct container_slot *slot, nsec_t until, const char *reason, struct err *err)
+static int stop_one(struct pod_sync *sync, struct container_slot *slot, nsec_t until, const char *reason,
+                    struct err *err)
 {
     if (!slot_is_running(slot))
         return 0;
@@ -94,7 +97,8 @@ static int stop_one(struct pod_sync *sync, struct container_slot *slot, nsec_t u
     return container_halt(sync, slot, until, reason, err);
 }
 
-/* All that are no sidecars at once. Sidecars outlive those whom they serve and go one after the other, the last first. */
+/* All that are no sidecars at once. Sidecars outlive those whom they serve and go one after the other, the last first.
+ */
 int containers_stop(struct pod_sync *sync, nsec_t until, const char *reason, struct err *err)
 {
     int running = 0, code = 0;

@@ -5,20 +5,21 @@
 
 static int env_set(struct env *env, struct str name, struct str value)
 {
-    for vec_each(&env->vars, var) {
-        if (!str_eq(var->name, name))
-            continue;
-        var->value = value;
-        return 0;
-    }
+    for
+        vec_each(&env->vars, var)
+        {
+            if (!str_eq(var->name, name))
+                continue;
+            var->value = value;
+            return 0;
+        }
     return vec_push(&env->vars, ((struct oci_pair){ name, value }));
 }
 
 static const struct str *env_get(const struct env *env, struct str name)
 {
-    for vec_each(&env->vars, var)
-        if (str_eq(var->name, name))
-            return &var->value;
+    for
+        vec_each(&env->vars, var) if (str_eq(var->name, name)) return &var->value;
     return NULL;
 }
 
@@ -62,8 +63,8 @@ static int fetch(struct pod_sync *sync, enum source_kind kind, struct str name, 
     return 0;
 }
 
-static int add_key(struct pod_sync *sync, struct env *env, struct str var, enum source_kind kind,
-                   struct str name, struct str key, bool optional, struct err *err)
+static int add_key(struct pod_sync *sync, struct env *env, struct str var, enum source_kind kind, struct str name,
+                   struct str key, bool optional, struct err *err)
 {
     const struct str_map *data;
     int code = fetch(sync, kind, name, optional, &data, err);
@@ -75,20 +76,21 @@ static int add_key(struct pod_sync *sync, struct env *env, struct str var, enum 
             return env_set(env, var, data->items[i].value) < 0 ? err_set(err, ERR_NO_MEMORY, "environment") : 0;
     if (optional)
         return 0;
-    return err_set(err, ERR_NOT_FOUND, "couldn't find key " STR_FMT " in " STR_FMT " " STR_FMT "/" STR_FMT, STR_ARG(key),
-                   STR_ARG(kind == SOURCE_SECRET ? STR("Secret") : STR("ConfigMap")), STR_ARG(sync->object->meta->namespace), STR_ARG(name));
+    return err_set(err, ERR_NOT_FOUND, "couldn't find key " STR_FMT " in " STR_FMT " " STR_FMT "/" STR_FMT,
+                   STR_ARG(key), STR_ARG(kind == SOURCE_SECRET ? STR("Secret") : STR("ConfigMap")),
+                   STR_ARG(sync->object->meta->namespace), STR_ARG(name));
 }
 
-static int add_all(struct pod_sync *sync, struct env *env, struct str prefix, enum source_kind kind,
-                   struct str name, bool optional, struct err *err)
+static int add_all(struct pod_sync *sync, struct env *env, struct str prefix, enum source_kind kind, struct str name,
+                   bool optional, struct err *err)
 {
     const struct str_map *data;
     int code = fetch(sync, kind, name, optional, &data, err);
 
     for (size_t i = 0; code == 0 && data && i < data->count; i++) {
-        struct str var = prefix.len ? arena_printf(sync->arena, STR_FMT STR_FMT, STR_ARG(prefix),
-                                                   STR_ARG(data->items[i].key))
-                                    : data->items[i].key;
+        struct str var = prefix.len
+                             ? arena_printf(sync->arena, STR_FMT STR_FMT, STR_ARG(prefix), STR_ARG(data->items[i].key))
+                             : data->items[i].key;
 
         if (!var.data || env_set(env, var, data->items[i].value) < 0)
             code = err_set(err, ERR_NO_MEMORY, "environment");
@@ -113,8 +115,8 @@ static int add_from(struct pod_sync *sync, const struct container *container, st
     return code;
 }
 
-static int add_one(struct pod_sync *sync, const struct container *container, const struct env_var *var,
-                   struct env *env, struct err *err)
+static int add_one(struct pod_sync *sync, const struct container *container, const struct env_var *var, struct env *env,
+                   struct err *err)
 {
     const struct env_var_source *from = var->value_from;
     struct str value = STR("");

@@ -155,7 +155,8 @@ static void pull_run(void *arg)
     struct image *image = NULL;
     struct err err = { 0 };
     nsec_t begun = clock_now(kubelet->options.clock);
-    const struct image_pull options = { .ref = pull->ref, .secrets = secrets,
+    const struct image_pull options = { .ref = pull->ref,
+                                        .secrets = secrets,
                                         .secret_count = secrets ? list_secrets(pull, secrets) : 0 };
     int code = image_store_pull(kubelet->options.images, &options, &image, &err);
 
@@ -293,8 +294,8 @@ static int look_at(struct puller *puller, struct pod_sync *sync, struct containe
 int puller_get(struct puller *puller, struct pod_sync *sync, struct container_slot *slot, struct image **ret_image,
                struct err *err)
 {
-    struct str key = arena_printf(sync->arena, STR_FMT "/" STR_FMT, STR_ARG(sync->state->uid),
-                                  STR_ARG(slot->spec->name));
+    struct str key =
+        arena_printf(sync->arena, STR_FMT "/" STR_FMT, STR_ARG(sync->state->uid), STR_ARG(slot->spec->name));
 
     if (!key.data)
         return err_set(err, ERR_NO_MEMORY, "image");
@@ -306,8 +307,8 @@ int puller_get(struct puller *puller, struct pod_sync *sync, struct container_sl
     int found = look_locally(puller, slot, ret_image);
 
     if (found == 0) {
-        sync_event(sync, slot->spec, "Normal", "Pulled",
-                   "Container image \"" STR_FMT "\" already present on machine", STR_ARG(slot->spec->image));
+        sync_event(sync, slot->spec, "Normal", "Pulled", "Container image \"" STR_FMT "\" already present on machine",
+                   STR_ARG(slot->spec->image));
         return 0;
     }
     if (found == 2) {

@@ -1,8 +1,8 @@
 /* internal.h - the kubelet's inside, for the files of this folder only.
  *
  * A pod is worked on by one reconcile at a time (the queue sees to that), so a pod_state needs no lock of its own; the
- * map of them does. What other threads tell a pod (an exit, a probe's result, a pulled image) they keep themselves and only queue
- * its key. */
+ * map of them does. What other threads tell a pod (an exit, a probe's result, a pulled image) they keep themselves and
+ * only queue its key. */
 #pragma once
 
 #include "api/core_v1.h"
@@ -44,15 +44,15 @@ struct kubelet {
 
 /* What is remembered of one container of a pod between reconciles. All of it can be lost. */
 struct container_memory {
-    struct str name;          /* owned */
-    unsigned crashes;         /* in a row: gives the back-off */
-    nsec_t not_before;        /* clock_now(): no restart earlier */
-    const char *reason;       /* why it waits; static */
+    struct str name;    /* owned */
+    unsigned crashes;   /* in a row: gives the back-off */
+    nsec_t not_before;  /* clock_now(): no restart earlier */
+    const char *reason; /* why it waits; static */
     char message[512];
-    const char *kill_reason;  /* why we are stopping it; NULL: we are not */
-    nsec_t kill_at;           /* clock_now(): SIGKILL then */
+    const char *kill_reason;            /* why we are stopping it; NULL: we are not */
+    nsec_t kill_at;                     /* clock_now(): SIGKILL then */
     char counted[CONTAINER_ID_LEN + 1]; /* the container whose crash was counted */
-    struct hook *post_start;  /* of the present container; NULL: none */
+    struct hook *post_start;            /* of the present container; NULL: none */
 };
 
 /* What probes have found so far. */
@@ -73,17 +73,17 @@ struct pod_state {
     struct str key, uid; /* owned */
     VEC(struct container_memory *) containers;
     bool volumes_ready, network_ready;
-    nsec_t volumes_at;        /* clock_now() of the last refresh */
-    uint64_t volumes_meta;    /* digest of the labels and annotations that were seen then */
-    unsigned setup_failures;  /* in a row */
-    nsec_t setup_at;          /* clock_now(): not tried again earlier */
+    nsec_t volumes_at;       /* clock_now() of the last refresh */
+    uint64_t volumes_meta;   /* digest of the labels and annotations that were seen then */
+    unsigned setup_failures; /* in a row */
+    nsec_t setup_at;         /* clock_now(): not tried again earlier */
     char ip[64];
-    bool stopping;            /* the grace period has begun */
-    nsec_t stop_at;           /* clock_now(): everything is killed then */
-    bool removed;             /* containers, network and folders are given back */
-    nsec_t started_at;        /* Unix time when the node first saw it; 0: not yet */
+    bool stopping;     /* the grace period has begun */
+    nsec_t stop_at;    /* clock_now(): everything is killed then */
+    bool removed;      /* containers, network and folders are given back */
+    nsec_t started_at; /* Unix time when the node first saw it; 0: not yet */
     struct condition_memory conditions[CONDITION_COUNT];
-    char *status;             /* as last written to the API */
+    char *status;                                  /* as last written to the API */
     char failure_reason[32], failure_message[256]; /* the pod as a whole has failed (DeadlineExceeded) */
 };
 
@@ -113,9 +113,9 @@ struct pod_sync {
     struct container_slot *slots; /* init containers first, in order */
     size_t slot_count, init_count;
     struct sandbox sandbox;
-    struct source *sources;       /* ConfigMaps and Secrets read so far */
-    nsec_t now;                   /* clock_now() */
-    nsec_t wake_after;            /* 0: nothing to wait for */
+    struct source *sources; /* ConfigMaps and Secrets read so far */
+    nsec_t now;             /* clock_now() */
+    nsec_t wake_after;      /* 0: nothing to wait for */
 };
 
 void sync_wake_after(struct pod_sync *sync, nsec_t delay); /* the earliest wins */
@@ -135,7 +135,7 @@ bool slot_succeeded(const struct container_slot *slot);
 bool slot_will_restart(const struct pod_sync *sync, const struct container_slot *slot);
 bool slot_is_ready(const struct container_slot *slot);
 bool slot_is_started(const struct container_slot *slot);
-bool pod_is_finished(const struct pod_sync *sync); /* no main container runs or will again */
+bool pod_is_finished(const struct pod_sync *sync);  /* no main container runs or will again */
 bool pod_is_past_init(const struct pod_sync *sync); /* a main container exists: init containers never run again */
 
 /* restart.c: counts the crash of an exited container, once; how long its restart must wait (0: not at all) and which
@@ -148,7 +148,8 @@ int pod_prepare(struct pod_sync *sync); /* 1: it waits for its next try; the eve
 struct str pod_hostname(const struct pod_sync *sync);
 int pod_remove(struct kubelet *kubelet, struct str uid, bool keep_logs, struct err *err);
 
-/* pod_status.c: from slots and state alone; in the arena. Conditions keep the time of their last change in the state. */
+/* pod_status.c: from slots and state alone; in the arena. Conditions keep the time of their last change in the state.
+ */
 int pod_status_make(struct pod_sync *sync, struct pod_status *ret_status, struct err *err);
 
 /* pod_report.c: writes it when it differs from what was written last */
@@ -157,7 +158,8 @@ int pod_report(struct pod_sync *sync, struct err *err);
 /* leftovers.c: folders of pods that neither API nor worker know are removed */
 void leftovers_remove(struct kubelet *kubelet);
 
-/* container_start.c: 0 started, ret_id has room for CONTAINER_ID_LEN + 1; 1 waits (the memory says why); negative: an error of ours */
+/* container_start.c: 0 started, ret_id has room for CONTAINER_ID_LEN + 1; 1 waits (the memory says why); negative: an
+ * error of ours */
 int container_launch(struct pod_sync *sync, struct container_slot *slot, char *ret_id, struct err *err);
 
 /* container_stop.c. until: clock_now() when SIGKILL comes, an earlier time than before wins. 1: still running */

@@ -1,5 +1,5 @@
-/* kubelet.c - puts the parts together: informer of this node's pods -> queue of keys -> pod worker; exits, probes and pulls
- * queue keys too. A timer looks after logs, images and what was left behind. */
+/* kubelet.c - puts the parts together: informer of this node's pods -> queue of keys -> pod worker; exits, probes and
+ * pulls queue keys too. A timer looks after logs, images and what was left behind. */
 #include <stdio.h>
 
 #include "api/resources.h"
@@ -57,8 +57,8 @@ static int adopt_orphans(struct kubelet *kubelet, struct err *err)
                      : err_set(err, ERR_NO_MEMORY, "sandboxes");
 
     for (size_t i = 0; code == 0 && i < count; i++) {
-        struct str key = arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(list[i].pod_namespace),
-                                      STR_ARG(list[i].pod_name));
+        struct str key =
+            arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(list[i].pod_namespace), STR_ARG(list[i].pod_name));
         struct pod_state *state = key.data ? pod_state_new(key, list[i].pod_uid) : NULL;
 
         if (!state)
@@ -211,8 +211,12 @@ int kubelet_new(const struct kubelet_options *options, struct kubelet **ret_kube
     cond_init(&kubelet->background_done);
     if (copy_options(kubelet, options) < 0)
         return err_set(err, ERR_NO_MEMORY, "kubelet");
-    const struct workqueue_options queue = { .name = "kubelet", .executor = options->executor, .rng = options->rng,
-                                             .workers = POD_WORKERS, .reconcile = pod_reconcile, .ctx = kubelet };
+    const struct workqueue_options queue = { .name = "kubelet",
+                                             .executor = options->executor,
+                                             .rng = options->rng,
+                                             .workers = POD_WORKERS,
+                                             .reconcile = pod_reconcile,
+                                             .ctx = kubelet };
     int code = make_informer(kubelet, err);
 
     if (code == 0)
@@ -254,7 +258,9 @@ static int start_network(struct kubelet *kubelet, struct err *err)
     if (code < 0)
         return code;
     const struct pod_network_options options = {
-        .instance = kubelet->options.instance, .state_dir = kubelet->options.state_dir, .pod_cidr = cidr.data,
+        .instance = kubelet->options.instance,
+        .state_dir = kubelet->options.state_dir,
+        .pod_cidr = cidr.data,
         .cluster_cidr = kubelet->options.cluster_cidr,
     };
 

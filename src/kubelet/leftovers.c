@@ -1,5 +1,5 @@
-/* leftovers.c - folders of pods and logs whose pod neither the API nor a worker knows: what remains when an agent died in
- * the middle of a removal, or a pod vanished from the API while no agent ran. */
+/* leftovers.c - folders of pods and logs whose pod neither the API nor a worker knows: what remains when an agent died
+ * in the middle of a removal, or a pod vanished from the API while no agent ran. */
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>

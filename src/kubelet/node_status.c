@@ -1,7 +1,7 @@
 /* node_status.c - what this machine is, as Kubernetes tells it, and the word each second that it is still there.
  *
- * The heartbeat is a POST outside of the log; a Lease in kube-node-lease is renewed as well, each ten seconds, for those who
- * look there. */
+ * The heartbeat is a POST outside of the log; a Lease in kube-node-lease is renewed as well, each ten seconds, for
+ * those who look there. */
 #include "kubelet/node_status.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 #define HEARTBEAT NSEC_PER_SEC
 #define LEASE_EVERY 10  /* heartbeats */
 #define STATUS_EVERY 60 /* heartbeats */
+#define GAP_MAX (3 * NSEC_PER_SEC) /* after a longer silence the control plane may have given this node up */
 #define IMAGES_MAX 50
 #define VERSION "v1.33.0-caravel"
 
@@ -56,8 +57,10 @@ static struct str machine_architecture(const struct utsname *uts)
     static const struct {
         const char *machine;
         struct str name;
-    } names[] = { { "x86_64", STR_INIT("amd64") }, { "aarch64", STR_INIT("arm64") }, { "armv7l", STR_INIT("arm") },
-                  { "riscv64", STR_INIT("riscv64") }, { "ppc64le", STR_INIT("ppc64le") }, { "s390x", STR_INIT("s390x") } };
+    } names[] = {
+        { "x86_64", STR_INIT("amd64") },    { "aarch64", STR_INIT("arm64") },   { "armv7l", STR_INIT("arm") },
+        { "riscv64", STR_INIT("riscv64") }, { "ppc64le", STR_INIT("ppc64le") }, { "s390x", STR_INIT("s390x") }
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(uts->machine, names[i].machine) == 0)
@@ -105,8 +108,8 @@ static void fill_capacity(struct kubelet *kubelet, struct arena *arena, struct s
     pairs[0] = (struct str_pair){ STR("cpu"), number(arena, sysconf(_SC_NPROCESSORS_ONLN), "") };
     pairs[1] = (struct str_pair){ STR("ephemeral-storage"),
                                   number(arena, (long long)(disk.f_blocks * disk.f_frsize >> 10), "Ki") };
-    pairs[2] = (struct str_pair){ STR("memory"), number(arena, sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) >> 10),
-                                                        "Ki") };
+    pairs[2] = (struct str_pair){ STR("memory"),
+                                  number(arena, sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) >> 10), "Ki") };
     pairs[3] = (struct str_pair){ STR("pods"), number(arena, kubelet->options.max_pods, "") };
     *map = (struct str_map){ pairs, 4 };
 }
@@ -140,10 +143,13 @@ static void fill_conditions(struct kubelet *kubelet, struct arena *arena, const 
         bool value;
         const char *reason[2], *message[2];
     } rows[] = {
-        { "MemoryPressure", available_memory_kib(arena) < (100 << 10),
+        { "MemoryPressure",
+          available_memory_kib(arena) < (100 << 10),
           { "KubeletHasSufficientMemory", "KubeletHasInsufficientMemory" },
           { "kubelet has sufficient memory available", "kubelet has insufficient memory available" } },
-        { "DiskPressure", disk_pressure(kubelet), { "KubeletHasNoDiskPressure", "KubeletHasDiskPressure" },
+        { "DiskPressure",
+          disk_pressure(kubelet),
+          { "KubeletHasNoDiskPressure", "KubeletHasDiskPressure" },
           { "kubelet has no disk pressure", "kubelet has disk pressure" } },
         { "PIDPressure", false, { "KubeletHasSufficientPID", "" }, { "kubelet has sufficient PID available", "" } },
         { "Ready", true, { "", "KubeletReady" }, { "", "kubelet is posting ready status" } },
@@ -156,9 +162,12 @@ static void fill_conditions(struct kubelet *kubelet, struct arena *arena, const 
         return;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         list[i] = (struct node_condition){
-            .type = str_from(rows[i].type), .status = rows[i].value ? STR("True") : STR("False"),
-            .last_heartbeat_time = now, .last_transition_time = now,
-            .reason = str_from(rows[i].reason[rows[i].value]), .message = str_from(rows[i].message[rows[i].value]),
+            .type = str_from(rows[i].type),
+            .status = rows[i].value ? STR("True") : STR("False"),
+            .last_heartbeat_time = now,
+            .last_transition_time = now,
+            .reason = str_from(rows[i].reason[rows[i].value]),
+            .message = str_from(rows[i].message[rows[i].value]),
         };
         for (size_t c = 0; present && c < present->status.conditions.count; c++) {
             const struct node_condition *old = &present->status.conditions.items[c];
@@ -230,8 +239,10 @@ static int make_labels(struct kubelet *kubelet, struct arena *arena, const struc
                        struct str_map *ret_labels)
 {
     const struct str_pair own[] = {
-        { STR("beta.kubernetes.io/arch"), info->architecture }, { STR("beta.kubernetes.io/os"), STR("linux") },
-        { STR("kubernetes.io/arch"), info->architecture },      { STR("kubernetes.io/hostname"), kubelet->options.node_name },
+        { STR("beta.kubernetes.io/arch"), info->architecture },
+        { STR("beta.kubernetes.io/os"), STR("linux") },
+        { STR("kubernetes.io/arch"), info->architecture },
+        { STR("kubernetes.io/hostname"), kubelet->options.node_name },
         { STR("kubernetes.io/os"), STR("linux") },
     };
     size_t count = ARRAY_LEN(own) + kubelet->options.label_count;
@@ -280,9 +291,9 @@ static int write_status(struct kubelet *kubelet, struct err *err)
     code = view_write(&text, &TYPE_NODE_STATUS, status, err);
     buf_add_char(&text, '}');
     if (code == 0)
-        code = buf_ok(&text) ? client_patch(kubelet->options.client, &RESOURCE_NODES, STR_NULL, kubelet->options.node_name,
-                                            STR("status"), PATCH_STRATEGIC, buf_str(&text), STR("kubelet: node status"),
-                                            0, NULL, err)
+        code = buf_ok(&text) ? client_patch(kubelet->options.client, &RESOURCE_NODES, STR_NULL,
+                                            kubelet->options.node_name, STR("status"), PATCH_STRATEGIC, buf_str(&text),
+                                            STR("kubelet: node status"), 0, NULL, err)
                              : err_set(err, ERR_NO_MEMORY, "node status");
     buf_deinit(&text);
     return code;
@@ -317,7 +328,8 @@ int node_pod_cidr(struct kubelet *kubelet, struct arena *arena, struct str *ret_
     struct str cidr = OBJECT_VIEW(object, node)->spec.pod_cidr;
 
     if (!cidr.len)
-        return err_set(err, ERR_NOT_FOUND, "node " STR_FMT " has no pod range yet", STR_ARG(kubelet->options.node_name));
+        return err_set(err, ERR_NOT_FOUND, "node " STR_FMT " has no pod range yet",
+                       STR_ARG(kubelet->options.node_name));
     *ret_cidr = arena_str(arena, cidr);
     return ret_cidr->data ? 0 : err_set(err, ERR_NO_MEMORY, "node");
 }
@@ -330,16 +342,20 @@ struct node_reporter {
     struct executor_timer *timer;
     bool stopping, silent;
     unsigned beats;
-    char path[300];
+    nsec_t heard; /* when the last heartbeat that arrived was sent; 0: none yet */
 };
 
 static int heartbeat(struct node_reporter *reporter, struct err *err)
 {
     /* The session is no resource of the tables: its row here is all that the client needs to find the path. */
-    static const struct resource sessions = { .group = STR_INIT("caravel.io"), .version = STR_INIT("v1"),
-                                              .plural = STR_INIT("nodes"), .kind = STR_INIT("Node") };
-    const struct client_call call = { .verb = CLIENT_CREATE, .resource = &sessions,
-                                      .name = reporter->kubelet->options.node_name, .subresource = STR("heartbeat"),
+    static const struct resource sessions = { .group = STR_INIT("caravel.io"),
+                                              .version = STR_INIT("v1"),
+                                              .plural = STR_INIT("nodes"),
+                                              .kind = STR_INIT("Node") };
+    const struct client_call call = { .verb = CLIENT_CREATE,
+                                      .resource = &sessions,
+                                      .name = reporter->kubelet->options.node_name,
+                                      .subresource = STR("heartbeat"),
                                       .body = STR("{}") };
     AUTO(blob) body = NULL;
     struct client *client = reporter->kubelet->options.client;
@@ -356,13 +372,14 @@ static int renew_lease(struct kubelet *kubelet, struct err *err)
     snprintf(patch, sizeof patch,
              "{\"spec\":{\"holderIdentity\":\"" STR_FMT "\",\"leaseDurationSeconds\":40,\"renewTime\":\"%s\"}}",
              STR_ARG(name), now);
-    int code = client_patch(kubelet->options.client, &RESOURCE_COORDINATION_K8S_IO_LEASES, ns, name, STR_NULL, PATCH_MERGE,
-                            str_from(patch), STR("kubelet: renew lease"), 0, NULL, err);
+    int code = client_patch(kubelet->options.client, &RESOURCE_COORDINATION_K8S_IO_LEASES, ns, name, STR_NULL,
+                            PATCH_MERGE, str_from(patch), STR("kubelet: renew lease"), 0, NULL, err);
 
     if (code != -ERR_NOT_FOUND)
         return code;
     struct lease lease = { .metadata = { .name = name, .namespace = ns } };
-    struct lease_spec spec = { .holder_identity = name, .lease_duration_seconds = { true, 40 },
+    struct lease_spec spec = { .holder_identity = name,
+                               .lease_duration_seconds = { true, 40 },
                                .renew_time = { true, clock_wall(kubelet->options.clock) } };
 
     lease.spec = spec;
@@ -377,8 +394,8 @@ static void beat_later(struct node_reporter *reporter)
     struct err err;
 
     LOCKED(&reporter->lock);
-    if (!reporter->stopping && executor_post_after(reporter->kubelet->options.executor, HEARTBEAT, beat, reporter,
-                                                   &reporter->timer, &err) < 0)
+    if (!reporter->stopping &&
+        executor_post_after(reporter->kubelet->options.executor, HEARTBEAT, beat, reporter, &reporter->timer, &err) < 0)
         log_error("kubelet", "heartbeats have stopped: %s", err.message);
 }
 
@@ -395,11 +412,15 @@ static void beat(void *arg)
     if (stopping)
         return;
     reporter->beats++;
+    nsec_t sent = clock_now(reporter->kubelet->options.clock);
     int code = heartbeat(reporter, &err);
+    bool gap = !reporter->heard || clock_now(reporter->kubelet->options.clock) - reporter->heard > GAP_MAX;
 
+    if (code == 0)
+        reporter->heard = sent;
     if (code == 0 && reporter->beats % LEASE_EVERY == 1)
         code = renew_lease(reporter->kubelet, &err);
-    if (code == 0 && (reporter->silent || reporter->beats % STATUS_EVERY == 0))
+    if (code == 0 && (reporter->silent || gap || reporter->beats % STATUS_EVERY == 0))
         code = write_status(reporter->kubelet, &err);
     if (code == -ERR_NOT_FOUND)
         code = node_register(reporter->kubelet, 0, &err); /* somebody deleted the node */

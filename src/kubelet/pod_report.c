@@ -1,7 +1,7 @@
 /* pod_report.c - the status patch: written when it differs from what was written last.
  *
- * A strategic merge, as conditions belong to several writers: ours are merged by their type, with null for what one of them
- * has lost. Lists of containers are replaced as a whole. */
+ * A strategic merge, as conditions belong to several writers: ours are merged by their type, with null for what one of
+ * them has lost. Lists of containers are replaced as a whole. */
 #include "api/resources.h"
 #include "kubelet/internal.h"
 #include "schema/view.h"
@@ -57,7 +57,8 @@ int pod_report(struct pod_sync *sync, struct err *err)
         code = write_patch(sync, status, &text, err);
     if (code == 0 && !(state->status && str_is(buf_str(&text), state->status))) {
         code = client_patch(sync->kubelet->options.client, &RESOURCE_PODS, meta->namespace, meta->name, STR("status"),
-                            PATCH_STRATEGIC, buf_str(&text), STR("kubelet: pod status"), sync->object->revision, NULL, err);
+                            PATCH_STRATEGIC, buf_str(&text), STR("kubelet: pod status"), sync->object->revision, NULL,
+                            err);
         free(state->status);
         state->status = code == 0 ? str_dup(buf_str(&text)) : NULL;
     }

@@ -52,11 +52,12 @@ static struct str termination_message(struct pod_sync *sync, const struct contai
     size_t most = MIN((size_t)TERMINATION_MESSAGE_MAX, TERMINATION_MESSAGES_MAX / MAX(sync->slot_count, (size_t)1));
     struct str text = path ? read_end(sync->arena, path, most) : STR_NULL;
 
-    if (!text.len && container->exit_code != 0 && str_is(slot->spec->termination_message_policy, "FallbackToLogsOnError"))
+    if (!text.len && container->exit_code != 0 &&
+        str_is(slot->spec->termination_message_policy, "FallbackToLogsOnError"))
         text = kubelet_log_tail(sync->arena, container->log_path);
     while (text.len && ((unsigned char)text.data[0] & 0xC0) == 0x80) /* cut within a character */
         text = str_skip(text, 1);
-    return str_is_utf8(text) ? text : STR("(the termination message is not UTF-8)");
+    return !text.len || str_is_utf8(text) ? text : STR("(the termination message is not UTF-8)");
 }
 
 static const char *termination_reason(const struct runtime_container *container)
@@ -154,8 +155,8 @@ struct tally {
 static void count_init(const struct pod_sync *sync, const struct container_slot *slot, struct tally *tally)
 {
     tally->init_done &= slot->sidecar ? slot_is_started(slot) : slot_is_ready(slot);
-    tally->init_failed |= !slot->sidecar && slot_has_exited(slot) && !slot_succeeded(slot) &&
-                          !slot_will_restart(sync, slot);
+    tally->init_failed |=
+        !slot->sidecar && slot_has_exited(slot) && !slot_succeeded(slot) && !slot_will_restart(sync, slot);
 }
 
 static void count_main(const struct pod_sync *sync, const struct container_slot *slot, struct tally *tally)
@@ -238,8 +239,9 @@ static struct api_time condition_since(struct pod_sync *sync, int index, bool va
                     str_is(present->status, value ? "True" : "False");
         nsec_t wall = clock_wall(sync->kubelet->options.clock);
 
-        *memory = (struct condition_memory){ true, value, same ? present->last_transition_time.unix_nsec
-                                                               : wall - wall % NSEC_PER_SEC };
+        *memory =
+            (struct condition_memory){ true, value,
+                                       same ? present->last_transition_time.unix_nsec : wall - wall % NSEC_PER_SEC };
     }
     return time_of(memory->since);
 }
@@ -267,8 +269,8 @@ static struct str names_text(struct pod_sync *sync, const char *what, bool init)
         if (slot->init == init && !(slot->sidecar ? slot_is_started(slot) : slot_is_ready(slot)))
             buf_printf(&buf, "%s" STR_FMT, buf.len ? " " : "", STR_ARG(slot->spec->name));
     }
-    struct str text = buf.len && buf_ok(&buf) ? arena_printf(sync->arena, "containers with %s status: [" STR_FMT "]", what,
-                                                             STR_ARG(buf_str(&buf)))
+    struct str text = buf.len && buf_ok(&buf) ? arena_printf(sync->arena, "containers with %s status: [" STR_FMT "]",
+                                                             what, STR_ARG(buf_str(&buf)))
                                               : STR_NULL;
 
     buf_deinit(&buf);
@@ -283,10 +285,12 @@ static struct str closed_gates(struct pod_sync *sync)
         const struct pod_condition *condition = present_condition(sync, gates->items[i].condition_type);
 
         if (!condition)
-            return arena_printf(sync->arena, "corresponding condition of pod readiness gate \"" STR_FMT "\" does not exist.",
+            return arena_printf(sync->arena,
+                                "corresponding condition of pod readiness gate \"" STR_FMT "\" does not exist.",
                                 STR_ARG(gates->items[i].condition_type));
         if (!str_is(condition->status, "True"))
-            return arena_printf(sync->arena, "the status of pod readiness gate \"" STR_FMT "\" is not \"True\", but " STR_FMT,
+            return arena_printf(sync->arena,
+                                "the status of pod readiness gate \"" STR_FMT "\" is not \"True\", but " STR_FMT,
                                 STR_ARG(gates->items[i].condition_type), STR_ARG(condition->status));
     }
     return STR_NULL;
@@ -316,7 +320,9 @@ static int fill_conditions(struct pod_sync *sync, const struct tally *tally, str
         return err_set(err, ERR_NO_MEMORY, "pod status");
     set_condition(sync, list, CONDITION_SANDBOX, sync->state->network_ready && !done && !failed, NULL, STR_NULL);
     set_condition(sync, list, CONDITION_INITIALIZED, initialized,
-                  done ? "PodCompleted" : initialized ? NULL : "ContainersNotInitialized",
+                  done          ? "PodCompleted"
+                  : initialized ? NULL
+                                : "ContainersNotInitialized",
                   initialized ? STR_NULL : names_text(sync, "incomplete", true));
     set_readiness(sync, list, done, failed);
     status->conditions = (struct pod_condition_array){ list, CONDITION_COUNT };
@@ -332,8 +338,8 @@ static int fill_containers(struct pod_sync *sync, struct pod_status *status, str
     for (size_t i = 0; i < sync->slot_count; i++)
         fill_container(sync, &sync->slots[i], &list[i]);
     status->init_container_statuses = (struct container_status_array){ list, sync->init_count };
-    status->container_statuses = (struct container_status_array){ list + sync->init_count,
-                                                                  sync->slot_count - sync->init_count };
+    status->container_statuses =
+        (struct container_status_array){ list + sync->init_count, sync->slot_count - sync->init_count };
     return 0;
 }
 
@@ -359,8 +365,8 @@ static struct api_time start_time(struct pod_sync *sync)
     nsec_t wall = clock_wall(sync->kubelet->options.clock);
 
     if (!state->started_at)
-        state->started_at = sync->pod->status.start_time.set ? sync->pod->status.start_time.unix_nsec
-                                                             : wall - wall % NSEC_PER_SEC;
+        state->started_at =
+            sync->pod->status.start_time.set ? sync->pod->status.start_time.unix_nsec : wall - wall % NSEC_PER_SEC;
     return time_of(state->started_at);
 }
 

@@ -1,8 +1,9 @@
 /* pod_worker.c - one look at one pod: what does the API want, what does the runtime have, what is the next step?
  *
- * Level-triggered: a change in the API, an exit, a probe's result, a pulled image or a timer queue the pod's key, and the whole
- * pod is looked at again. Nothing here waits: what takes time (pulls, probes, grace periods) comes back as another
- * look. The states of a pod:
+ * Level-triggered: a change in the API, an exit, a probe's result, a pulled image or a timer queue the pod's key, and
+ * the whole pod is looked at again. Nothing here waits: what takes time (pulls, probes, grace periods) comes back as
+ * another look. The states of a pod:
+ *
  *   gone from the API          -> remove everything at once
  *   deletionTimestamp set      -> stop within the grace period, remove, report, delete in the API
  *   Succeeded or Failed        -> free what it holds, keep its logs
@@ -102,8 +103,8 @@ static struct str backoff_text(struct arena *arena, nsec_t backoff)
 static bool must_wait(struct pod_sync *sync, struct container_slot *slot)
 {
     struct container_memory *memory = slot->memory;
-    nsec_t backoff, wait = restart_wait(memory, slot->current, sync->now, clock_wall(sync->kubelet->options.clock),
-                                        &backoff);
+    nsec_t backoff, wall = clock_wall(sync->kubelet->options.clock);
+    nsec_t wait = restart_wait(memory, slot->current, sync->now, wall, &backoff);
 
     if (wait == 0)
         return false;
@@ -259,8 +260,8 @@ static void check_deadline(struct pod_sync *sync)
 
     if (!limit.set || !sync->pod->status.start_time.set || state->failure_reason[0])
         return;
-    nsec_t left = sync->pod->status.start_time.unix_nsec + limit.value * NSEC_PER_SEC -
-                  clock_wall(sync->kubelet->options.clock);
+    nsec_t left =
+        sync->pod->status.start_time.unix_nsec + limit.value * NSEC_PER_SEC - clock_wall(sync->kubelet->options.clock);
 
     if (left > 0) {
         sync_wake_after(sync, left);
@@ -328,9 +329,9 @@ static bool is_final(const struct pod *pod)
 static int delete_in_api(struct pod_sync *sync, struct err *err)
 {
     const struct client_delete_options options = { .uid = sync->object->meta->uid, .grace_seconds = 0 };
-    int code = client_delete(sync->kubelet->options.client, &RESOURCE_PODS, sync->object->meta->namespace,
-                             sync->object->meta->name, &options, STR("kubelet: pod has stopped"),
-                             sync->object->revision, err);
+    int code =
+        client_delete(sync->kubelet->options.client, &RESOURCE_PODS, sync->object->meta->namespace,
+                      sync->object->meta->name, &options, STR("kubelet: pod has stopped"), sync->object->revision, err);
 
     return code == -ERR_NOT_FOUND || code == -ERR_CONFLICT ? 0 : code;
 }
@@ -402,8 +403,8 @@ static int state_put(struct kubelet *kubelet, struct pod_state *state)
 static int state_drop(struct kubelet *kubelet, struct pod_state *state, struct err *err)
 {
     forget_helpers(kubelet, state);
-    int code = state->removed ? path_logs_remove(kubelet, state->uid, err)
-                              : pod_remove(kubelet, state->uid, false, err);
+    int code =
+        state->removed ? path_logs_remove(kubelet, state->uid, err) : pod_remove(kubelet, state->uid, false, err);
 
     if (code < 0)
         return code;
@@ -443,8 +444,12 @@ int pod_reconcile(void *ctx, struct str key, struct arena *arena, struct err *er
         return 0;
     if (!state && (code = state_make(kubelet, key, object->meta->uid, &state, err)) < 0)
         return code;
-    struct pod_sync sync = { .kubelet = kubelet, .state = state, .object = object, .pod = OBJECT_VIEW(object, pod),
-                             .arena = arena, .now = clock_now(kubelet->options.clock) };
+    struct pod_sync sync = { .kubelet = kubelet,
+                             .state = state,
+                             .object = object,
+                             .pod = OBJECT_VIEW(object, pod),
+                             .arena = arena,
+                             .now = clock_now(kubelet->options.clock) };
 
     code = pod_sync(&sync, err);
     sources_release(&sync);

@@ -1,5 +1,5 @@
-/* probe.c - a target per probed container, a run per probe. Each run's timer or action holds a reference to its target, so that a
- * target that was forgotten lives until its last action has come back. */
+/* probe.c - a target per probed container, a run per probe. Each run's timer or action holds a reference to its target,
+ * so that a target that was forgotten lives until its last action has come back. */
 #include "kubelet/probe.h"
 
 #include <stdio.h>
@@ -136,8 +136,9 @@ static struct target *target_new(struct prober *prober, struct pod_sync *sync, s
     snprintf(target->ip, sizeof target->ip, "%s", sync->state->ip);
     target->started_at = slot->current->started_at;
     for (int kind = 0; kind < PROBE_KINDS; kind++)
-        target->runs[kind] = (struct run){ .target = target, .kind = (enum probe_kind)kind, .probe = probes[kind],
-                                             .eager = EAGER_FIRST };
+        target->runs[kind] = (struct run){
+            .target = target, .kind = (enum probe_kind)kind, .probe = probes[kind], .eager = EAGER_FIRST
+        };
     recall(target, &sync->pod->status.init_container_statuses);
     recall(target, &sync->pod->status.container_statuses);
     prober->live++;

@@ -73,7 +73,8 @@ static void weigh(const struct container_array *containers, struct qos *qos)
     for (size_t i = 0; i < containers->count; i++)
         for (size_t r = 0; r < ARRAY_LEN(names); r++) {
             struct quantity request, limit;
-            bool requested = quantity_parse(resource_value(&containers->items[i].resources.requests, names[r]), &request);
+            bool requested =
+                quantity_parse(resource_value(&containers->items[i].resources.requests, names[r]), &request);
             bool limited = quantity_parse(resource_value(&containers->items[i].resources.limits, names[r]), &limit);
 
             qos->any |= (requested && request.nano > 0) || (limited && limit.nano > 0);

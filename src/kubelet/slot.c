@@ -1,5 +1,5 @@
-/* slot.c - the containers of a pod's spec beside what the runtime has of them, and what follows from that: who is ready,
- * who comes again, whether the pod has come to its end. Nothing here asks or changes anything outside. */
+/* slot.c - the containers of a pod's spec beside what the runtime has of them, and what follows from that: who is
+ * ready, who comes again, whether the pod has come to its end. Nothing here asks or changes anything outside. */
 #include "kubelet/internal.h"
 
 static void take(struct container_slot *slot, const struct runtime_container *list, size_t count)
@@ -37,8 +37,8 @@ int slots_match(struct pod_sync *sync, const struct runtime_container *list, siz
 
     sync->init_count = spec->init_containers.count;
     sync->slot_count = 0;
-    sync->slots = arena_array_of(sync->arena, spec->init_containers.count + spec->containers.count,
-                                 struct container_slot);
+    sync->slots =
+        arena_array_of(sync->arena, spec->init_containers.count + spec->containers.count, struct container_slot);
     if (!sync->slots)
         return err_set(err, ERR_NO_MEMORY, "pod " STR_FMT, STR_ARG(sync->state->key));
     int code = add(sync, &spec->init_containers, true, list, count, err);
@@ -53,8 +53,7 @@ bool slot_is_running(const struct container_slot *slot)
 
 bool slot_has_exited(const struct container_slot *slot)
 {
-    return slot->current &&
-           (slot->current->state == CONTAINER_EXITED || slot->current->state == CONTAINER_UNKNOWN);
+    return slot->current && (slot->current->state == CONTAINER_EXITED || slot->current->state == CONTAINER_UNKNOWN);
 }
 
 bool slot_succeeded(const struct container_slot *slot)

@@ -1,5 +1,5 @@
-/* volume.c - one row per kind of volume: where it lies, how it is made. What Kubernetes has and this node has not is named in the
- * error. */
+/* volume.c - one row per kind of volume: where it lies, how it is made. What Kubernetes has and this node has not is
+ * named in the error. */
 #include "kubelet/volume.h"
 
 #include <dirent.h>
@@ -88,8 +88,12 @@ static int check_host_path(const struct volume *volume, const char *path, struct
         const char *type;
         mode_t format, make; /* make: created with this mode when absent */
     } types[] = {
-        { "DirectoryOrCreate", S_IFDIR, 0755 }, { "Directory", S_IFDIR, 0 },     { "FileOrCreate", S_IFREG, 0644 },
-        { "File", S_IFREG, 0 },                 { "Socket", S_IFSOCK, 0 },       { "CharDevice", S_IFCHR, 0 },
+        { "DirectoryOrCreate", S_IFDIR, 0755 },
+        { "Directory", S_IFDIR, 0 },
+        { "FileOrCreate", S_IFREG, 0644 },
+        { "File", S_IFREG, 0 },
+        { "Socket", S_IFSOCK, 0 },
+        { "CharDevice", S_IFCHR, 0 },
         { "BlockDevice", S_IFBLK, 0 },
     };
     struct str type = volume->host_path->type;
@@ -115,8 +119,8 @@ static int check_host_path(const struct volume *volume, const char *path, struct
 
 /* -- files from the API -- */
 
-static int add_data(const struct str_map *data, const struct key_to_path_array *items,
-                    int32_t mode, bool optional, struct volume_files *files, struct str what, struct err *err)
+static int add_data(const struct str_map *data, const struct key_to_path_array *items, int32_t mode, bool optional,
+                    struct volume_files *files, struct str what, struct err *err)
 {
     int code = 0;
 
@@ -147,7 +151,8 @@ struct api_files {
     bool optional;
 };
 
-static int add_api_files(struct pod_sync *sync, const struct api_files *from, struct volume_files *files, struct err *err)
+static int add_api_files(struct pod_sync *sync, const struct api_files *from, struct volume_files *files,
+                         struct err *err)
 {
     const struct object *object;
     int code = source_get(sync, from->kind, from->name, from->optional, &object, err);
@@ -249,8 +254,8 @@ static int write_files(struct pod_sync *sync, const struct volume *volume, const
             code = mount_tmpfs(volume, path, "0755", 0, err);
     }
     if (gid != (gid_t)-1)
-        for vec_each(&files.files, file)
-            file->mode |= 0440;
+        for
+            vec_each(&files.files, file) file->mode |= 0440;
     if (code == 0)
         code = volume_files_write(sync->arena, &files, path, clock_wall(sync->kubelet->options.clock), gid, err);
     volume_files_deinit(&files);

@@ -23,6 +23,6 @@ struct volume_files {
 
 int volume_files_add(struct volume_files *files, struct str path, struct str data, mode_t mode, struct err *err);
 /* Nothing is written when the present version is the same. gid: owner group, or -1. */
-int volume_files_write(struct arena *arena, const struct volume_files *files, const char *folder, nsec_t wall, gid_t gid,
-                       struct err *err);
+int volume_files_write(struct arena *arena, const struct volume_files *files, const char *folder, nsec_t wall,
+                       gid_t gid, struct err *err);
 void volume_files_deinit(struct volume_files *files);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <stdio.h>
@@ -88,8 +89,9 @@ static inline void test_sync_containers(struct test_sync *test, const char *text
         container->name = hash >= 0 ? str_first(name, (size_t)hash) : name;
         container->id = arena_printf(test->sync.arena, "id-" STR_FMT, STR_ARG(name));
         container->created_at = container->started_at = WALL - 20 * NSEC_PER_SEC;
-        container->state = str_is(state, "run") ? CONTAINER_RUNNING : str_is(state, "lost") ? CONTAINER_UNKNOWN
-                                                                                             : CONTAINER_EXITED;
+        container->state = str_is(state, "run")    ? CONTAINER_RUNNING
+                           : str_is(state, "lost") ? CONTAINER_UNKNOWN
+                                                   : CONTAINER_EXITED;
         if (container->state != CONTAINER_RUNNING)
             container->finished_at = WALL - 10 * NSEC_PER_SEC;
         if (container->state == CONTAINER_EXITED)

@@ -7,10 +7,22 @@
 static const struct {
     const char *text, *want;
 } expansions[] = {
-    { "plain", "plain" },           { "$(A)", "1" },          { "x$(A)y$(B)z", "x1ytwoz" }, { "$$(A)", "$(A)" },
-    { "$$$(A)", "$1" },             { "$$$$(A)", "$$(A)" },   { "$(NONE)", "$(NONE)" },     { "$(A", "$(A" },
-    { "$", "$" },                   { "$$", "$" },            { "$A ${A}", "$A ${A}" },     { "$()", "$()" },
-    { "$(X$(A)", "$(X$(A)" },       { "$(A)$(A)", "11" },     { "", "" },                   { "$(EMPTY)|", "|" },
+    { "plain", "plain" },
+    { "$(A)", "1" },
+    { "x$(A)y$(B)z", "x1ytwoz" },
+    { "$$(A)", "$(A)" },
+    { "$$$(A)", "$1" },
+    { "$$$$(A)", "$$(A)" },
+    { "$(NONE)", "$(NONE)" },
+    { "$(A", "$(A" },
+    { "$", "$" },
+    { "$$", "$" },
+    { "$A ${A}", "$A ${A}" },
+    { "$()", "$()" },
+    { "$(X$(A)", "$(X$(A)" },
+    { "$(A)$(A)", "11" },
+    { "", "" },
+    { "$(EMPTY)|", "|" },
     { "end$", "end$" },
 };
 
@@ -37,8 +49,10 @@ static int calls;
 static int fake_call(struct client *client, const struct client_call *call, client_item_fn *item, void *item_arg,
                      uint64_t *ret_revision, struct blob **ret_body, struct err *err)
 {
-    static const char map[] = "{\"metadata\":{\"name\":\"cm\",\"namespace\":\"ns\"},\"data\":{\"a\":\"1\",\"b\":\"2\"}}";
-    static const char secret[] = "{\"metadata\":{\"name\":\"sec\",\"namespace\":\"ns\"},\"data\":{\"pw\":\"aHVzaA==\"}}";
+    static const char map[] =
+        "{\"metadata\":{\"name\":\"cm\",\"namespace\":\"ns\"},\"data\":{\"a\":\"1\",\"b\":\"2\"}}";
+    static const char secret[] =
+        "{\"metadata\":{\"name\":\"sec\",\"namespace\":\"ns\"},\"data\":{\"pw\":\"aHVzaA==\"}}";
 
     calls++;
     assert_true(str_is(call->ns, "ns"));
@@ -53,7 +67,7 @@ static const struct client_ops fake_ops = { .call = fake_call };
 static struct client fake_client = { &fake_ops };
 
 static const struct {
-    const char *env; /* of the container: "'env':[..],'envFrom':[..]" */
+    const char *env;  /* of the container: "'env':[..],'envFrom':[..]" */
     const char *want; /* "NAME=value|..." or what the error says */
     bool fails;
 } cases[] = {
@@ -63,26 +77,29 @@ static const struct {
       "PATH=/image|HOME=/h|A=1|B=1$(HOME)$(LATER)|LATER=x" },
     { "'env':[{'name':'A','value':'1'},{'name':'A','value':'$(A)2'}]", "PATH=/image|HOME=/h|A=12" },
     { "'env':[{'name':'E'}]", "PATH=/image|HOME=/h|E=" },
-    { "'envFrom':[{'configMapRef':{'name':'cm'}}],'env':[{'name':'b','value':'$(a)!'}]", "PATH=/image|HOME=/h|a=1|b=1!" },
+    { "'envFrom':[{'configMapRef':{'name':'cm'}}],'env':[{'name':'b','value':'$(a)!'}]",
+      "PATH=/image|HOME=/h|a=1|b=1!" },
     { "'envFrom':[{'prefix':'P_','configMapRef':{'name':'cm'}},{'secretRef':{'name':'sec'}}]",
       "PATH=/image|HOME=/h|P_a=1|P_b=2|pw=hush" },
     { "'envFrom':[{'configMapRef':{'name':'none','optional':true}}]", "PATH=/image|HOME=/h" },
     { "'envFrom':[{'configMapRef':{'name':'none'}}]", "configmap \"none\" not found", true },
     { "'envFrom':[{'secretRef':{'name':'none'}}]", "secret \"none\" not found", true },
     { "'env':[{'name':'A','valueFrom':{'configMapKeyRef':{'name':'cm','key':'a'}}}]", "PATH=/image|HOME=/h|A=1" },
-    { "'env':[{'name':'A','valueFrom':{'configMapKeyRef':{'name':'cm','key':'z','optional':true}}}]", "PATH=/image|HOME=/h" },
+    { "'env':[{'name':'A','valueFrom':{'configMapKeyRef':{'name':'cm','key':'z','optional':true}}}]",
+      "PATH=/image|HOME=/h" },
     { "'env':[{'name':'A','valueFrom':{'configMapKeyRef':{'name':'cm','key':'z'}}}]",
       "couldn't find key z in ConfigMap ns/cm", true },
-    { "'env':[{'name':'A','valueFrom':{'secretKeyRef':{'name':'sec','key':'z'}}}]", "couldn't find key z in Secret ns/sec",
-      true },
+    { "'env':[{'name':'A','valueFrom':{'secretKeyRef':{'name':'sec','key':'z'}}}]",
+      "couldn't find key z in Secret ns/sec", true },
     { "'env':[{'name':'A','valueFrom':{'fieldRef':{'fieldPath':'metadata.name'}}}]", "PATH=/image|HOME=/h|A=web" },
     { "'env':[{'name':'A','valueFrom':{'resourceFieldRef':{'resource':'requests.cpu'}}}]", "PATH=/image|HOME=/h|A=0" },
 };
 
 static void render(const struct env *env, struct buf *text)
 {
-    for vec_each(&env->all, var)
-        buf_printf(text, "%s" STR_FMT "=" STR_FMT, text->len ? "|" : "", STR_ARG(var->name), STR_ARG(var->value));
+    for
+        vec_each(&env->all, var)
+            buf_printf(text, "%s" STR_FMT "=" STR_FMT, text->len ? "|" : "", STR_ARG(var->name), STR_ARG(var->value));
     buf_add_char(text, 0);
 }
 

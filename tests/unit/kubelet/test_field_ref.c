@@ -5,8 +5,8 @@
 
 #include "kubelet/field_ref.h"
 
-#define SPEC                                                                                                           \
-    "'spec':{'nodeName':'node-a','serviceAccountName':'sa','containers':[{'name':'a','resources':"                    \
+#define SPEC                                                                                       \
+    "'spec':{'nodeName':'node-a','serviceAccountName':'sa','containers':[{'name':'a','resources':" \
     "{'limits':{'cpu':'1500m','memory':'64Mi'},'requests':{'cpu':'250m'}}},{'name':'b'}]}"
 
 static const struct {
@@ -52,10 +52,17 @@ static void test_fields(void **state)
 static const struct {
     const char *resource, *container, *divisor, *want;
 } resources[] = {
-    { "limits.cpu", "", "", "2" },        { "limits.cpu", "a", "1m", "1500" },  { "requests.cpu", "", "", "1" },
-    { "requests.cpu", "", "1m", "250" },  { "limits.memory", "", "", "67108864" }, { "limits.memory", "", "1Mi", "64" },
-    { "limits.memory", "", "1Gi", "1" },  { "requests.memory", "", "", "0" },   { "requests.cpu", "b", "", "0" },
-    { "limits.cpu", "nobody", "", NULL }, { "cpu", "", "", NULL },
+    { "limits.cpu", "", "", "2" },
+    { "limits.cpu", "a", "1m", "1500" },
+    { "requests.cpu", "", "", "1" },
+    { "requests.cpu", "", "1m", "250" },
+    { "limits.memory", "", "", "67108864" },
+    { "limits.memory", "", "1Mi", "64" },
+    { "limits.memory", "", "1Gi", "1" },
+    { "requests.memory", "", "", "0" },
+    { "requests.cpu", "b", "", "0" },
+    { "limits.cpu", "nobody", "", NULL },
+    { "cpu", "", "", NULL },
 };
 
 static void test_resources(void **state)

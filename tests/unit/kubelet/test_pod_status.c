@@ -79,11 +79,13 @@ static const struct {
       "Running | a:terminated(ContainerStatusUnknown,137) | SI-- ContainersNotReady ContainersNotReady" },
     { FAILURE A, "a:2", NULL, NETWORK, "Running | a:terminated(Error,2) | SI-- ContainersNotReady ContainersNotReady" },
     /* ends */
-    { FAILURE A, "a:0", NULL, NETWORK, "Succeeded | a:terminated(Completed,0) | -I-- PodCompleted PodCompleted PodCompleted" },
+    { FAILURE A, "a:0", NULL, NETWORK,
+      "Succeeded | a:terminated(Completed,0) | -I-- PodCompleted PodCompleted PodCompleted" },
     { NEVER A, "a:3", NULL, NETWORK, "Failed | a:terminated(Error,3) | -I-- PodFailed PodFailed" },
     { NEVER AB, "a:3 b:run", NULL, NETWORK,
       "Running | a:terminated(Error,3) b:running,ready | SI-- ContainersNotReady ContainersNotReady" },
-    { NEVER AB, "a:0 b:1", NULL, NETWORK, "Failed | a:terminated(Completed,0) b:terminated(Error,1) | -I-- PodFailed PodFailed" },
+    { NEVER AB, "a:0 b:1", NULL, NETWORK,
+      "Failed | a:terminated(Completed,0) b:terminated(Error,1) | -I-- PodFailed PodFailed" },
     { NEVER AB, "a:0 b:0", NULL, NETWORK,
       "Succeeded | a:terminated(Completed,0) b:terminated(Completed,0) | -I-- PodCompleted PodCompleted PodCompleted" },
     /* init containers */
@@ -94,7 +96,8 @@ static const struct {
       "Pending | i:terminated(Completed,0),ready j:running a:waiting(PodInitializing) | S--- ContainersNotInitialized "
       "ContainersNotReady ContainersNotReady" },
     { ALWAYS IJ A, "i:1", "CrashLoopBackOff", NETWORK,
-      "Pending | i:waiting(CrashLoopBackOff),last(Error,1) j:waiting(PodInitializing) a:waiting(PodInitializing) | S--- "
+      "Pending | i:waiting(CrashLoopBackOff),last(Error,1) j:waiting(PodInitializing) a:waiting(PodInitializing) | "
+      "S--- "
       "ContainersNotInitialized ContainersNotReady ContainersNotReady" },
     { NEVER IJ A, "i:1", NULL, NETWORK,
       "Failed | i:terminated(Error,1) j:waiting(PodInitializing) a:waiting(PodInitializing) | ---- "
@@ -164,8 +167,10 @@ static void test_exact_text(void **state)
         "{\"lastTransitionTime\":\"2023-11-14T22:13:20Z\",\"status\":\"True\",\"type\":\"Initialized\"},"
         "{\"lastTransitionTime\":\"2023-11-14T22:13:20Z\",\"status\":\"True\",\"type\":\"Ready\"},"
         "{\"lastTransitionTime\":\"2023-11-14T22:13:20Z\",\"status\":\"True\",\"type\":\"ContainersReady\"}],"
-        "\"containerStatuses\":[{\"containerID\":\"crun://id-a\",\"image\":\"\",\"imageID\":\"\",\"lastState\":{},\"name\":\"a\","
-        "\"ready\":true,\"restartCount\":0,\"started\":true,\"state\":{\"running\":{\"startedAt\":\"2023-11-14T22:13:00Z\"}}}],"
+        "\"containerStatuses\":[{\"containerID\":\"crun://"
+        "id-a\",\"image\":\"\",\"imageID\":\"\",\"lastState\":{},\"name\":\"a\","
+        "\"ready\":true,\"restartCount\":0,\"started\":true,\"state\":{\"running\":{\"startedAt\":\"2023-11-14T22:13:"
+        "00Z\"}}}],"
         "\"hostIP\":\"192.0.2.7\",\"hostIPs\":[{\"ip\":\"192.0.2.7\"}],\"phase\":\"Running\",\"podIP\":\"10.1.2.3\","
         "\"podIPs\":[{\"ip\":\"10.1.2.3\"}],\"qosClass\":\"BestEffort\",\"startTime\":\"2023-11-14T22:13:20Z\"}";
     struct test_sync test;
@@ -200,8 +205,9 @@ static void test_transition_times(void **state)
     struct pod_status status = { 0 };
     struct err err;
 
-    test_sync_init(&test, "'spec':{'containers':[{'name':'a'}]},'status':{'conditions':[{'type':'Ready','status':'True',"
-                          "'lastTransitionTime':'2020-01-01T00:00:00Z'}],'startTime':'2020-01-01T00:00:00Z'}");
+    test_sync_init(&test,
+                   "'spec':{'containers':[{'name':'a'}]},'status':{'conditions':[{'type':'Ready','status':'True',"
+                   "'lastTransitionTime':'2020-01-01T00:00:00Z'}],'startTime':'2020-01-01T00:00:00Z'}");
     test_sync_containers(&test, "a:run");
     assert_int_equal(pod_status_make(&test.sync, &status, &err), 0);
     assert_int_equal(condition(&status, "Ready")->last_transition_time.unix_nsec, 1577836800 * NSEC_PER_SEC);

@@ -15,23 +15,26 @@ static const struct {
     { C(""), "", "BestEffort", 0, 0, 0, 1000 },
     { C(FULL), "", "Guaranteed", 500, 500, GIB, -997 },
     { C("'limits':{'cpu':'500m','memory':'1Gi'}"), "", "Guaranteed", 500, 500, GIB, -997 },
-    { C("'limits':{'cpu':'1','memory':'1Gi'},'requests':{'cpu':'1000m','memory':'1024Mi'}"), "", "Guaranteed", 1000, 1000,
-      GIB, -997 },
+    { C("'limits':{'cpu':'1','memory':'1Gi'},'requests':{'cpu':'1000m','memory':'1024Mi'}"), "", "Guaranteed", 1000,
+      1000, GIB, -997 },
     { C("'requests':{'memory':'1Gi'}"), "", "Burstable", 0, 0, 0, 900 },
     { C("'requests':{'memory':'1'}"), "", "Burstable", 0, 0, 0, 999 },
     { C("'requests':{'memory':'100Gi'}"), "", "Burstable", 0, 0, 0, 3 },
     { C("'requests':{'cpu':'250m'}"), "", "Burstable", 250, 0, 0, 999 },
     { C("'limits':{'memory':'1Gi'}"), "", "Burstable", 0, 0, GIB, 999 },
-    { C("'limits':{'cpu':'2','memory':'1Gi'},'requests':{'cpu':'1','memory':'1Gi'}"), "", "Burstable", 1000, 2000, GIB, 900 },
+    { C("'limits':{'cpu':'2','memory':'1Gi'},'requests':{'cpu':'1','memory':'1Gi'}"), "", "Burstable", 1000, 2000, GIB,
+      900 },
     { C("'requests':{'nvidia.com/gpu':'1'}"), "", "BestEffort", 0, 0, 0, 1000 },
     { C("'requests':{'cpu':'0'}"), "", "BestEffort", 0, 0, 0, 1000 },
     /* sums; a limit only when all have one */
     { C(FULL) "," C(FULL), "", "Guaranteed", 1000, 1000, 2 * GIB, -997 },
     { C(FULL) "," C(""), "", "Burstable", 500, 0, 0, 900 },
     /* init containers count by the largest, sidecars add */
-    { C(FULL), "{'name':'i','resources':{'limits':{'cpu':'2','memory':'4Gi'}}}", "Guaranteed", 2000, 2000, 4 * GIB, -997 },
+    { C(FULL), "{'name':'i','resources':{'limits':{'cpu':'2','memory':'4Gi'}}}", "Guaranteed", 2000, 2000, 4 * GIB,
+      -997 },
     { C(FULL), "{'name':'i','resources':{}}", "Burstable", 500, 0, 0, 900 },
-    { C(FULL), "{'name':'s','restartPolicy':'Always','resources':{" FULL "}}", "Guaranteed", 1000, 1000, 2 * GIB, -997 },
+    { C(FULL), "{'name':'s','restartPolicy':'Always','resources':{" FULL "}}", "Guaranteed", 1000, 1000, 2 * GIB,
+      -997 },
 };
 
 static void test_table(void **state)
@@ -40,7 +43,8 @@ static void test_table(void **state)
         struct test_sync test;
         char rest[1024];
 
-        snprintf(rest, sizeof rest, "'spec':{'initContainers':[%s],'containers':[%s]}", cases[i].init, cases[i].containers);
+        snprintf(rest, sizeof rest, "'spec':{'initContainers':[%s],'containers':[%s]}", cases[i].init,
+                 cases[i].containers);
         test_sync_init(&test, rest);
         const struct pod *pod = test.sync.pod;
         struct oci_resources total = pod_resources(pod);

@@ -5,8 +5,11 @@
 
 static struct runtime_container crash(const char *id, nsec_t ran, nsec_t finished_at)
 {
-    return (struct runtime_container){ .id = str_from(id), .state = CONTAINER_EXITED, .exit_code = 1,
-                                       .started_at = finished_at - ran, .finished_at = finished_at };
+    return (struct runtime_container){ .id = str_from(id),
+                                       .state = CONTAINER_EXITED,
+                                       .exit_code = 1,
+                                       .started_at = finished_at - ran,
+                                       .finished_at = finished_at };
 }
 
 /* One crash after another, each looked at when it happens. */

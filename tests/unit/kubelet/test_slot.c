@@ -9,24 +9,15 @@ static const struct {
     const char *spec, *containers, *slot;
     bool restarts, finished;
 } cases[] = {
-    { SPEC("Always", ""), "a:0", "a", true, false },
-    { SPEC("Always", ""), "a:1", "a", true, false },
-    { SPEC("Always", ""), "a:lost", "a", true, false },
-    { SPEC("OnFailure", ""), "a:0", "a", false, true },
-    { SPEC("OnFailure", ""), "a:1", "a", true, false },
-    { SPEC("OnFailure", ""), "a:lost", "a", true, false },
-    { SPEC("Never", ""), "a:0", "a", false, true },
-    { SPEC("Never", ""), "a:1", "a", false, true },
-    { SPEC("Never", ""), "a:run", "a", false, false },
-    { SPEC("Never", ""), "", "a", false, false },
-    { SPEC("Always", INIT), "i:0", "i", false, false },
-    { SPEC("Always", INIT), "i:1", "i", true, false },
-    { SPEC("OnFailure", INIT), "i:1", "i", true, false },
-    { SPEC("Never", INIT), "i:1", "i", false, true },
-    { SPEC("Never", SIDE), "s:1", "s", true, false },
-    { SPEC("Never", SIDE), "s:0 a:run", "s", true, false },
-    { SPEC("Never", SIDE), "s:run a:0", "s", false, true },
-    { SPEC("Always", SIDE), "s:0 a:1", "s", true, false },
+    { SPEC("Always", ""), "a:0", "a", true, false },        { SPEC("Always", ""), "a:1", "a", true, false },
+    { SPEC("Always", ""), "a:lost", "a", true, false },     { SPEC("OnFailure", ""), "a:0", "a", false, true },
+    { SPEC("OnFailure", ""), "a:1", "a", true, false },     { SPEC("OnFailure", ""), "a:lost", "a", true, false },
+    { SPEC("Never", ""), "a:0", "a", false, true },         { SPEC("Never", ""), "a:1", "a", false, true },
+    { SPEC("Never", ""), "a:run", "a", false, false },      { SPEC("Never", ""), "", "a", false, false },
+    { SPEC("Always", INIT), "i:0", "i", false, false },     { SPEC("Always", INIT), "i:1", "i", true, false },
+    { SPEC("OnFailure", INIT), "i:1", "i", true, false },   { SPEC("Never", INIT), "i:1", "i", false, true },
+    { SPEC("Never", SIDE), "s:1", "s", true, false },       { SPEC("Never", SIDE), "s:0 a:run", "s", true, false },
+    { SPEC("Never", SIDE), "s:run a:0", "s", false, true }, { SPEC("Always", SIDE), "s:0 a:1", "s", true, false },
 };
 
 static void test_restarts(void **state)

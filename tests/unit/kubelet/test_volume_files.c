@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 #include <dirent.h>
@@ -188,10 +189,10 @@ static void test_paths(void **state)
         const char *path;
         bool ok;
     } cases[] = {
-        { "a", true },      { "a/b", true },   { ".hidden", true }, { "a..b", true },  { "", false },
-        { "/a", false },    { "../a", false }, { "a/../b", false }, { "a/..", false }, { "a//b", false },
-        { "a/", false },    { "./a", false },  { "a/.", false },    { "..", false },   { "..data", false },
-        { "..x/y", false },
+        { "a", true },     { "a/b", true },   { ".hidden", true }, { "a..b", true },
+        { "", false },     { "/a", false },   { "../a", false },   { "a/../b", false },
+        { "a/..", false }, { "a//b", false }, { "a/", false },     { "./a", false },
+        { "a/.", false },  { "..", false },   { "..data", false }, { "..x/y", false },
     };
 
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
