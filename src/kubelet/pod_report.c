@@ -45,6 +45,18 @@ static int write_patch(struct pod_sync *sync, struct pod_status *status, struct 
     return code == 0 && !buf_ok(text) ? err_set(err, ERR_NO_MEMORY, "pod status") : code;
 }
 
+/* The control plane says of the pods of a silent node that they are not ready. It is for us to take that back, even
+ * when nothing of the pod has changed since. */
+static bool was_given_up(const struct pod_sync *sync)
+{
+    const struct pod_condition_array *conditions = &sync->pod->status.conditions;
+
+    for (size_t i = 0; i < conditions->count; i++)
+        if (str_is(conditions->items[i].type, "Ready"))
+            return str_is(conditions->items[i].reason, "NodeNotReady");
+    return false;
+}
+
 int pod_report(struct pod_sync *sync, struct err *err)
 {
     const struct object_meta *meta = sync->object->meta;
@@ -55,7 +67,7 @@ int pod_report(struct pod_sync *sync, struct err *err)
 
     if (code == 0)
         code = write_patch(sync, status, &text, err);
-    if (code == 0 && !(state->status && str_is(buf_str(&text), state->status))) {
+    if (code == 0 && (!state->status || !str_is(buf_str(&text), state->status) || was_given_up(sync))) {
         code = client_patch(sync->kubelet->options.client, &RESOURCE_PODS, meta->namespace, meta->name, STR("status"),
                             PATCH_STRATEGIC, buf_str(&text), STR("kubelet: pod status"), sync->object->revision, NULL,
                             err);
