@@ -207,7 +207,8 @@ int pod_prepare(struct pod_sync *sync)
     }
     int code = prepare_all(sync, &why);
 
-    tell_containers(sync, code < 0 ? why.message : "");
+    if (code < 0 || state->setup_failures)
+        tell_containers(sync, why.message);
     if (code == 0) {
         state->setup_failures = 0;
         return 0;
