@@ -107,7 +107,7 @@ static int run_resource(struct request *request, struct err *err)
     case VERB_LIST: return run_list(request, err);
     case VERB_WATCH: return watch_open(request, &request->watch, err);
     case VERB_DELETE_COLLECTION: return delete_collection_run(request, err);
-    case VERB_CREATE: return fail_not_supported(request, err, arena_cstr(request->arena, request->info.plural));
+    case VERB_CREATE: return review_run(request, err);
     default: return fail_method(request, err);
     }
 }

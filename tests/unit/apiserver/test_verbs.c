@@ -149,7 +149,15 @@ static const struct step error_steps[] = {
     { "bad token", "GET", CM "?continue=zzz", NULL, NULL, 400, "continue key is not valid" },
     { "token service", "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "{}", NULL, 501,
       "not supported" },
-    { "exec", "POST", PODS "/x/exec", NULL, NULL, 501, "not supported" },
+    { "exec without an upgrade", "POST", PODS "/x/exec", NULL, NULL, 400, "Upgrade request required" },
+    { "proxy", "GET", PODS "/x/proxy", NULL, NULL, 501, "not supported" },
+    { "may I", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+      "{'spec':{'resourceAttributes':{'verb':'list','resource':'pods'}}}", NULL, 201, "'allowed':true" },
+    { "what may I", "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{'spec':{'namespace':'x'}}", NULL,
+      201, "'resourceRules':[{" },
+    { "who am I", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", NULL, 201, "'userInfo':{" },
+    { "a token", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", "{'spec':{'token':'x'}}", NULL, 201,
+      "'authenticated':false" },
 };
 
 static const struct step deployment_steps[] = {
