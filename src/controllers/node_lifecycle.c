@@ -3,7 +3,7 @@
  * Each second all nodes are held against their sessions: one that has not been heard of for SILENCE_MAX and does not
  * show it yet becomes a key. A reconcile of a node sets its conditions to Unknown when it is silent, keeps its taints
  * in line with its conditions, marks the pods of a silent node as not ready, and deletes pods whose time on a NoExecute
- * taint is over.
+ * taint is over. When the node says that it is well again, its pods are what their containers are.
  *
  * When many nodes fall silent at once it is more likely us that nobody reaches. So NoExecute taints, which drive pods
  * away, are given out slowly; more slowly when most nodes are gone; and are taken back when all are. */
@@ -22,6 +22,7 @@
 #define SILENCE_MAX (4 * NSEC_PER_SEC)
 #define FIRST_WORD_MAX (10 * NSEC_PER_SEC) /* for a node never heard of since we began */
 #define HELPERS 16
+#define NOT_READY_REASON "NodeNotReady"
 
 enum { NODES, PODS };
 
@@ -239,21 +240,22 @@ static void note_failure(struct departure *departure, int code, const struct err
         *departure->err = *err;
 }
 
+/* reason and message: NULL for none. */
 static int patch_condition(struct departure *departure, const struct object *pod, const char *type, const char *status,
-                           const char *reason, const char *message, struct err *err)
+                           const char *reason, const char *message, struct str rule, struct err *err)
 {
     AUTO_DEINIT(buf, buf) = BUF_INIT;
+    const char *quote = reason ? "\"" : "";
 
     buf_printf(&buf,
                "{\"metadata\":{\"uid\":\"" STR_FMT "\"},\"status\":{\"conditions\":[{\"lastTransitionTime\":\"" STR_FMT
-               "\",\"message\":\"%s\",\"reason\":\"%s\",\"status\":\"%s\",\"type\":\"%s\"}]}}",
-               STR_ARG(pod->meta->uid), STR_ARG(departure->now), message, reason, status, type);
+               "\",\"message\":%s%s%s,\"reason\":%s%s%s,\"status\":\"%s\",\"type\":\"%s\"}]}}",
+               STR_ARG(pod->meta->uid), STR_ARG(departure->now), quote, reason ? message : "null", quote, quote,
+               reason ? reason : "null", quote, status, type);
     if (!buf_ok(&buf))
         return err_set(err, ERR_NO_MEMORY, "pod condition");
     return client_patch(departure->self->base.client, &RESOURCE_PODS, pod->meta->namespace, pod->meta->name,
-                        STR("status"), PATCH_STRATEGIC, buf_str(&buf),
-                        STR("node-lifecycle-controller: pod on a node that is silent"), departure->node->revision, NULL,
-                        err);
+                        STR("status"), PATCH_STRATEGIC, buf_str(&buf), rule, departure->node->revision, NULL, err);
 }
 
 static void mark_not_ready(void *arg, size_t at)
@@ -261,12 +263,25 @@ static void mark_not_ready(void *arg, size_t at)
     struct departure *departure = arg;
     const struct object *pod = departure->pods[at];
     struct err err = { 0 };
-    int code = patch_condition(departure, pod, "Ready", "False", "NodeNotReady", "Node is not ready", &err);
+    int code = patch_condition(departure, pod, "Ready", "False", NOT_READY_REASON, "Node is not ready",
+                               STR("node-lifecycle-controller: node is silent"), &err);
 
     if (code == 0)
         event_record(departure->self->base.options->events, pod, STR_NULL, "Warning", "NodeNotReady",
                      "Node is not ready");
     note_failure(departure, code, &err);
+}
+
+/* Takes back what mark_not_ready() said. */
+static void mark_ready_again(void *arg, size_t at)
+{
+    struct departure *departure = arg;
+    struct err err = { 0 };
+
+    note_failure(departure,
+                 patch_condition(departure, departure->pods[at], "Ready", "True", NULL, NULL,
+                                 STR("node-lifecycle-controller: node is heard again"), &err),
+                 &err);
 }
 
 static void evict(void *arg, size_t at)
@@ -281,7 +296,8 @@ static void evict(void *arg, size_t at)
     event_record(departure->self->base.options->events, pod, STR_NULL, "Normal", "TaintManagerEviction",
                  "Marking for deletion Pod " STR_FMT, STR_ARG(pod->key));
     code = patch_condition(departure, pod, "DisruptionTarget", "True", "DeletionByTaintManager",
-                           "Taint manager: deleting due to NoExecute taint", &err);
+                           "Taint manager: deleting due to NoExecute taint",
+                           STR("node-lifecycle-controller: evict from tainted node"), &err);
     if (code == 0)
         code =
             client_delete(departure->self->base.client, &RESOURCE_PODS, meta->namespace, meta->name, &options,
@@ -328,6 +344,18 @@ static bool is_ready(const struct object *pod, const struct object *node, nsec_t
     return pod_shows_ready(pod_of(pod));
 }
 
+/* We said that it is not ready, and its containers are. */
+static bool was_marked(const struct object *object, const struct object *node, nsec_t now)
+{
+    const struct pod *pod = pod_of(object);
+    const struct pod_condition *ready = pod_condition_of(pod, STR("Ready"));
+
+    (void)node;
+    (void)now;
+    return ready && str_is(ready->status, "False") && str_is(ready->reason, NOT_READY_REASON) && pod_is_active(pod) &&
+           pod_containers_are_ready(pod);
+}
+
 static nsec_t eviction_time(const struct object *pod, const struct object *node, nsec_t now)
 {
     if (pod->meta->deletion_timestamp.set || pod_has_ended(pod_of(pod)))
@@ -344,17 +372,20 @@ static bool must_leave(const struct object *pod, const struct object *node, nsec
 static int see_to_pods(struct node_lifecycle *self, const struct object *node, struct arena *arena, nsec_t *ret_wait,
                        struct err *err)
 {
-    bool silent = str_is(ready_status(node), "Unknown"), tainted = node_has_no_execute(OBJECT_VIEW(node, node));
+    bool silent = str_is(ready_status(node), "Unknown"), well = str_is(ready_status(node), "True");
+    bool tainted = node_has_no_execute(OBJECT_VIEW(node, node));
     __attribute__((cleanup(object_list_deinit))) struct object_list pods = { 0 };
     nsec_t now = controller_wall(&self->base);
     int code;
 
-    if (!silent && !tainted)
+    if (!silent && !well && !tainted)
         return 0;
     if ((code = informer_by_index(self->base.informers[PODS], BY_NODE, node->key, arena, &pods, err)) < 0)
         return code;
     if (silent)
         code = for_pods(self, node, pods.items, pick(&pods, is_ready, node, now), mark_not_ready, err);
+    if (well)
+        code = for_pods(self, node, pods.items, pick(&pods, was_marked, node, now), mark_ready_again, err);
     if (code == 0 && tainted)
         code = for_pods(self, node, pods.items, pick(&pods, must_leave, node, now), evict, err);
     for (size_t i = 0; i < pods.count; i++) {
@@ -401,7 +432,8 @@ static void pod_changed(struct controller *self, struct object *old, struct obje
         return;
     AUTO(object) node = informer_get(self->informers[NODES], name);
 
-    if (node && (node_has_no_execute(OBJECT_VIEW(node, node)) || str_is(ready_status(node), "Unknown")))
+    if (node && (node_has_no_execute(OBJECT_VIEW(node, node)) || str_is(ready_status(node), "Unknown") ||
+                 was_marked(new, NULL, 0)))
         controller_add(self, name);
 }
 

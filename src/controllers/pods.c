@@ -47,6 +47,20 @@ bool pod_is_available(const struct pod *pod, int32_t min_ready_seconds, nsec_t n
     return due <= now;
 }
 
+bool pod_containers_are_ready(const struct pod *pod)
+{
+    for (size_t i = 0; i < pod->status.container_statuses.count; i++)
+        if (!pod->status.container_statuses.items[i].ready)
+            return false;
+    for (size_t i = 0; i < pod->spec.readiness_gates.count; i++) {
+        const struct pod_condition *gate = pod_condition_of(pod, pod->spec.readiness_gates.items[i].condition_type);
+
+        if (!gate || !str_is(gate->status, "True"))
+            return false;
+    }
+    return pod->status.container_statuses.count > 0;
+}
+
 static int64_t restarts_of(const struct container_status_array *statuses)
 {
     int64_t count = 0;

@@ -18,4 +18,6 @@ nsec_t pod_ready_since(const struct pod *pod); /* 0: not ready, or not known */
 /* Ready for min_ready_seconds; else *ret_wait, if not NULL, gets the time until then, 0 when that is not foreseeable.
  */
 bool pod_is_available(const struct pod *pod, int32_t min_ready_seconds, nsec_t now, nsec_t *ret_wait);
+/* All its containers are, and so are its readiness gates. */
+bool pod_containers_are_ready(const struct pod *pod);
 int64_t pod_restarts(const struct pod *pod);

@@ -259,7 +259,8 @@ static inline void set_pod_ready(struct cluster *c, struct json *pod, bool ready
     snprintf(name, sizeof name, "%s", text_at(c, pod, "metadata.name"));
     api_time_text(wall, now);
     snprintf(body, sizeof body,
-             "{'status':{'phase':'Running','conditions':[{'type':'Ready','status':'%s','lastTransitionTime':'%s'}]}}",
+             "{'status':{'phase':'Running','conditions':[{'type':'Ready','status':'%s','lastTransitionTime':'%s'}],"
+             "'containerStatuses':[{'name':'c','ready':true,'restartCount':0,'image':'a','imageID':'i'}]}}",
              ready ? "True" : "False", now);
     patch(c, &RESOURCE_PODS, ns, name, "status", body);
 }

@@ -137,6 +137,11 @@ static void test_back_in_time(void **state)
     pass(c, 60);
     assert_string_equal(taints(c, "a"), "");
     assert_false(is_leaving(c, "brief"));
+    const struct json *ready = condition(get(c, &RESOURCE_PODS, "default", "brief"), "Ready");
+
+    assert_string_equal(text_at(c, ready, "status"), "True");
+    assert_string_equal(text_at(c, ready, "reason"), "");
+    assert_string_equal(text_at(c, ready, "message"), "");
 }
 
 /* When nobody is heard any more it is the server that is deaf: all is said, nobody is moved. */
