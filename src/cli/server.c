@@ -150,9 +150,10 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
 static void stop(struct control_plane *plane)
 {
     http_server_stop(plane->http);
-    informers_free(plane->informers);
+    informers_stop(plane->informers);
     scheduler_free(plane->scheduler);
     controllers_free(plane->controllers);
+    informers_free(plane->informers);
     event_recorder_free(plane->scheduler_events);
     event_recorder_free(plane->controllers_events);
     client_free(plane->system);

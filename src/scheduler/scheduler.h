@@ -19,5 +19,6 @@ struct scheduler_options {
 
 /* Before informers_start(). Work begins when all informers are synced. */
 int scheduler_new(const struct scheduler_options *options, struct scheduler **ret_scheduler, struct err *err);
-struct scheduler *scheduler_free(struct scheduler *scheduler); /* after informers_free() */
+/* Waits for bindings under way, which look into the informers: after informers_stop(), before informers_free(). */
+struct scheduler *scheduler_free(struct scheduler *scheduler);
 DEFINE_AUTO(scheduler, scheduler_free)
