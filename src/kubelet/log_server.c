@@ -62,6 +62,24 @@ static long find_attempt(const char *folder, bool previous)
     return (long)(previous ? before : last);
 }
 
+static const struct container_status *find_status(const struct pod *pod, struct str name)
+{
+    const struct container_status_array *lists[] = { &pod->status.container_statuses,
+                                                     &pod->status.init_container_statuses };
+
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++)
+        for (size_t i = 0; i < lists[l]->count; i++)
+            if (str_eq(lists[l]->items[i].name, name))
+                return &lists[l]->items[i];
+    return NULL;
+}
+
+/* While a container waits to be restarted, the one that ended is the previous one, and the newest log is its. */
+static bool newest_is_previous(const struct container_status *status)
+{
+    return status && status->state.waiting && status->last_state.terminated;
+}
+
 static int find_log(struct reader *reader, struct arena *arena, struct err *err)
 {
     struct kubelet *kubelet = reader->server->kubelet;
@@ -76,14 +94,16 @@ static int find_log(struct reader *reader, struct arena *arena, struct err *err)
     folder = folder ? arena_printf(arena, "%s/" STR_FMT, folder, STR_ARG(reader->container)).data : NULL;
     if (!folder || !reader->uid.data)
         return err_set(err, ERR_NO_MEMORY, "logs");
-    long attempt = find_attempt(folder, reader->previous);
+    const struct container_status *status = find_status(OBJECT_VIEW(object, pod), reader->container);
+    long attempt = find_attempt(folder, reader->previous && !newest_is_previous(status));
+    struct str why = status && status->state.waiting ? status->state.waiting->reason : STR("");
 
     if (attempt < 0 && reader->previous)
         return err_set(err, ERR_BAD_REQUEST, "previous terminated container \"" STR_FMT "\" in pod \"" STR_FMT
                        "\" not found", STR_ARG(reader->container), STR_ARG(reader->pod));
     if (attempt < 0)
-        return err_set(err, ERR_BAD_REQUEST, "container \"" STR_FMT "\" in pod \"" STR_FMT "\" is waiting to start",
-                       STR_ARG(reader->container), STR_ARG(reader->pod));
+        return err_set(err, ERR_BAD_REQUEST, "container \"" STR_FMT "\" in pod \"" STR_FMT "\" is waiting to start%s" STR_FMT,
+                       STR_ARG(reader->container), STR_ARG(reader->pod), why.len ? ": " : "", STR_ARG(why));
     snprintf(reader->path, sizeof reader->path, "%s/%ld.log", folder, attempt);
     return 0;
 }
