@@ -428,6 +428,11 @@ static void test_heartbeat(void **state)
     struct answer a;
 
     fixture_init(&f);
+    a = send_raw(&f, &(struct raw){ "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat", "", .user = "system:node:n1" });
+    assert_int_equal(a.status, 404); /* its agent shall register it */
+    assert_int_equal(node_sessions_count(f.sessions), 0);
+    a = send_raw(&f, &(struct raw){ "POST", "/api/v1/nodes", "{'metadata':{'name':'n1'}}" });
+    assert_int_equal(a.status, 201);
     a = send_raw(&f, &(struct raw){ "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat", "{'applied':7}",
                                     .user = "system:node:n1" });
     assert_int_equal(a.status, 200);
