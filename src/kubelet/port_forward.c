@@ -387,7 +387,8 @@ static void run_once(struct forwarder *self)
         wire_look(self->wire);
     for (size_t i = 0; i < count; i++)
         serve(self, self->forwards.items[i], polls[i + 1].revents);
-    if (takes_input(self) || wire_is_over(self->wire)) { /* else some socket is waited for */
+    /* Else some socket is waited for, or a client that does not read what it is answered. */
+    if ((takes_input(self) && !wire_is_full(self->wire)) || wire_is_over(self->wire)) {
         pump(self);
         for (size_t i = 0; i < self->forwards.count; i++)
             if (!self->forwards.items[i]->connecting)

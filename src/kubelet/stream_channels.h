@@ -30,7 +30,7 @@ int channels_new(struct wire *wire, const struct http_request *request, const bo
 struct channels *channels_free(struct channels *channels);
 DEFINE_AUTO(channels, channels_free)
 
-/* Takes what has come and sends what is due. */
+/* Takes what has come and sends what is due; nothing while the wire is full. */
 void channels_pump(struct channels *channels);
 bool channels_are_open(const struct channels *channels); /* the client has opened all that were wanted */
 bool channels_are_over(const struct channels *channels); /* the client is gone, or said something that makes no sense */
