@@ -5,6 +5,7 @@
  * required member counts as lacking when it is absent or, where Go would not tell the difference, empty; a number
  * never lacks, as 0 says the same (rules in code know whether 0 will do). */
 #include "schema/object.h"
+#include "schema/structural.h"
 #include "schema/walk.h"
 
 static const struct json empty_object = { .kind = JSON_OBJECT };
@@ -211,6 +212,10 @@ static void check_value(const struct type *type, const struct field *field, bool
 
 void object_check(const struct type *type, const struct json *object, struct causes *causes)
 {
-    if (object && object->kind == JSON_OBJECT)
+    if (!object || object->kind != JSON_OBJECT)
+        return;
+    if (type->schema)
+        schema_check_value(type->schema, object, NULL, causes);
+    else
         check_struct(type, object, NULL, causes);
 }

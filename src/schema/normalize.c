@@ -261,7 +261,7 @@ static int normalize_struct(struct normalizer *n, const struct type *type, struc
                 return r;
             continue;
         }
-        if (field && member->value.kind == JSON_NULL)
+        if (field && member->value.kind == JSON_NULL && !(field->flags & FIELD_NULLABLE))
             continue;
         sorted &= field && cursor.next > expected;
         r = field ? normalize_value(n, field->type, dynamic, &member->value, &at) : 0;

@@ -394,6 +394,39 @@ static void write_made_list(struct openapi *o, const struct resource *resource)
     write_gvk_list(o, resource->group, resource->version, resource->list_kind);
 }
 
+/* A custom resource's schema is published as it was written; what every object has is added. */
+static void write_custom(struct openapi *o, const struct json *schema)
+{
+    const struct json *properties = json_member(schema, "properties");
+
+    for (uint32_t i = 0; i < schema->count; i++) {
+        if (str_is(schema->members[i].key, "properties"))
+            continue;
+        jw_key(&o->w, schema->members[i].key);
+        jw_json(&o->w, &schema->members[i].value);
+    }
+    jw_key(&o->w, STR("properties"));
+    jw_begin_object(&o->w);
+    jw_key(&o->w, STR("apiVersion"));
+    jw_raw(&o->w, STR("{\"description\":\"The group and version of this object's schema.\",\"type\":\"string\"}"));
+    jw_key(&o->w, STR("kind"));
+    jw_raw(&o->w, STR("{\"description\":\"The kind of object that this is.\",\"type\":\"string\"}"));
+    jw_key(&o->w, STR("metadata"));
+    jw_begin_object(&o->w);
+    jw_field_str(&o->w, "description", STR("Standard object's metadata."));
+    write_all_of(o, openapi_use_meta(o, STR("ObjectMeta")));
+    jw_end_object(&o->w);
+    for (uint32_t i = 0; properties && i < properties->count; i++) {
+        const struct json_member *member = &properties->members[i];
+
+        if (str_is(member->key, "apiVersion") || str_is(member->key, "kind") || str_is(member->key, "metadata"))
+            continue;
+        jw_key(&o->w, member->key);
+        jw_json(&o->w, &member->value);
+    }
+    jw_end_object(&o->w);
+}
+
 static void write_component(struct openapi *o, const struct component *component)
 {
     const struct resource *resource = component->resource;
@@ -408,7 +441,10 @@ static void write_component(struct openapi *o, const struct component *component
     if (!type) {
         write_made_list(o, resource);
     } else {
-        write_fields(o, type);
+        if (type->schema_json)
+            write_custom(o, type->schema_json);
+        else
+            write_fields(o, type);
         if (resource)
             write_gvk_list(o, resource->group, resource->version, resource->kind);
         else if (type->kind_name.len > 0)

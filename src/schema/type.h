@@ -94,6 +94,7 @@ enum field_flag {
     FIELD_ZERO_OK = 1 << 7,   /* required in OpenAPI only: absent, "" and [] pass */
     FIELD_MAP_GRANULAR = 1 << 8, /* server-side apply: by member although the type is atomic */
     FIELD_OMIT_EMPTY = 1 << 9,   /* "", 0, false, [] and {} are the same as absent (omitempty on no pointer in Go) */
+    FIELD_NULLABLE = 1 << 10,    /* run-time types: null is a value of its own */
 };
 
 enum list_kind { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
@@ -127,6 +128,9 @@ struct type {
     const struct type *elem;  /* TYPE_LIST, TYPE_MAP */
     struct str doc;
     struct str group, version, kind_name; /* of objects (gvk), else unset */
+    /* The object of a custom resource: what values must be like, and the schema as its author wrote it. */
+    const struct schema *schema; /* schema/structural.h; NULL: a built-in type */
+    const struct json *schema_json;
 };
 
 /* Binary search; NULL when there is none. */
@@ -164,6 +168,11 @@ struct subresource {
     struct str group, version, kind; /* of what goes over it: ("autoscaling", "v1", "Scale") */
 };
 
+/* Where a custom resource keeps what its scale subresource shows; paths of members, "spec.replicas". */
+struct scale_paths {
+    const char *spec_replicas, *status_replicas, *selector; /* selector: text; NULL: none */
+};
+
 /* One resource in one version. */
 struct resource {
     struct str group, version, plural, singular, kind, list_kind;
@@ -179,9 +188,18 @@ struct resource {
     bool delete_returns_object;       /* instead of a Status */
     const struct resource *storage;   /* the version it is kept as; itself for most */
     struct str store_prefix;          /* "/registry/pods/", "/registry/apps/deployments/"; then "ns/name" or "name" */
+    /* Custom resources. */
+    const struct scale_paths *scale;
+    const struct str *selectable; /* fields that selectors may name: "spec.color" */
+    uint8_t selectable_count;
 };
 
 const struct subresource *resource_subresource(const struct resource *resource, struct str name);
+/* Made at run time, from a CustomResourceDefinition. */
+static inline bool resource_is_custom(const struct resource *resource)
+{
+    return resource->type && resource->type->schema;
+}
 static inline bool resource_same(const struct resource *a, const struct resource *b)
 {
     return a->storage == b->storage;
