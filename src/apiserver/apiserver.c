@@ -1,10 +1,11 @@
 /* apiserver.c - the server as a whole: its resources by name, its routes, and the order of the pipeline's steps.
  *
- * The resources are found by "group/version/plural" in a hash map made once; nothing here changes after the first
- * request, so that requests of all threads read it without a lock. The generator of names and uids is the one thing
+ * The built-in resources are found by "group/version/plural" in a hash map made once (custom ones: custom.c); nothing
+ * here changes after the first request, so that requests of all threads read it without a lock. The generator of names and uids is the one thing
  * shared and changing; it has a lock. */
 #include "apiserver/server.h"
 
+#include "apiserver/custom.h"
 #include "apiserver/discovery.h"
 #include "apiserver/metrics.h"
 #include "apiserver/openapi.h"
@@ -80,7 +81,7 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
         if (api_resources[i]->served && (code = add_resource(server, api_resources[i], err)) < 0)
             return code;
     if ((code = discovery_new(&server->discovery, err)) < 0 || (code = openapi_docs_new(&server->openapi, err)) < 0 ||
-        (code = metrics_new(&server->metrics, err)) < 0)
+        (code = metrics_new(&server->metrics, err)) < 0 || (code = customs_new(server, &server->customs, err)) < 0)
         return code;
     for (size_t i = 0; i < builtin_route_count; i++)
         if ((code = apiserver_add_route(server, &builtin_routes[i], err)) < 0)
@@ -94,6 +95,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     if (!server)
         return NULL;
     streams_stop(server);
+    customs_free(server->customs);
     discovery_free(server->discovery);
     openapi_docs_free(server->openapi);
     metrics_free(server->metrics);

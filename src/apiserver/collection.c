@@ -1,5 +1,6 @@
 /* collection.c - DELETE of a collection: each object that the selectors choose is deleted as if one by one, with the
  * same options. */
+#include "apiserver/custom.h"
 #include "apiserver/decode.h"
 #include "apiserver/list.h"
 #include "apiserver/server.h"
@@ -60,6 +61,7 @@ static int delete_chosen(struct request *request, const struct chosen *chosen, s
     one.arena = arena;
     one.reply = (struct reply){ 0 };
     one.list = NULL;
+    one.custom = custom_ref(request->custom);
     causes_init(&one.failure.causes, arena);
     code = delete_new(&one, chosen->ns, chosen->name, options, &write, err);
     if (code == 0)

@@ -5,6 +5,8 @@
  * and back. */
 #include "apiserver/convert.h"
 
+#include "schema/object.h"
+
 #define METRICS_ANNOTATION STR("autoscaling.alpha.kubernetes.io/metrics")
 #define BEHAVIOR_ANNOTATION STR("autoscaling.alpha.kubernetes.io/behavior")
 
@@ -168,25 +170,57 @@ static int autoscaler_to_v2(struct arena *arena, struct json *object, struct err
     return 0;
 }
 
+static int set_version(struct arena *arena, const struct resource *to, struct json *object, struct err *err)
+{
+    struct str api_version = str_empty(to->group) ? to->version
+                                                  : arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(to->group),
+                                                                 STR_ARG(to->version));
+
+    if (!api_version.data || !json_set_str(arena, object, STR("apiVersion"), api_version) ||
+        !json_set_str(arena, object, STR("kind"), to->kind))
+        return no_memory(err);
+    return 0;
+}
+
+int convert_stored(struct arena *arena, const struct resource *storage, struct json *object, struct err *err)
+{
+    int code;
+
+    if (!resource_is_custom(storage))
+        return 0;
+    if ((code = set_version(arena, storage, object, err)) < 0 ||
+        (code = object_normalize(arena, storage->type, object, NULL, err)) < 0)
+        return code;
+    return object_default(arena, storage->type, object, err);
+}
+
+/* Versions of custom resources differ in what they prune and default. On the way into the store nothing is defaulted: that
+ * comes with the write, and an applied configuration must stay what its author said. */
+static int convert_custom(struct arena *arena, const struct resource *from, const struct resource *to,
+                          struct json *object, struct err *err)
+{
+    int code;
+
+    if ((code = set_version(arena, to, object, err)) < 0 ||
+        (code = object_normalize(arena, to->type, object, NULL, err)) < 0 || from->storage != from)
+        return code;
+    return object_default(arena, to->type, object, err);
+}
+
 int convert_object(struct arena *arena, const struct resource *from, const struct resource *to, struct json *object,
                    struct err *err)
 {
-    struct str api_version;
     int code = 0;
 
     if (from == to)
         return 0;
+    if (resource_is_custom(to))
+        return convert_custom(arena, from, to, object, err);
     if (str_is(from->kind, "Event"))
         code = convert_event(arena, str_empty(to->group), object, err);
     else if (str_is(from->kind, "HorizontalPodAutoscaler"))
         code = str_is(to->version, "v1") ? autoscaler_to_v1(arena, object, err) : autoscaler_to_v2(arena, object, err);
     if (code < 0)
         return code;
-    api_version = str_empty(to->group)
-                      ? to->version
-                      : arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(to->group), STR_ARG(to->version));
-    if (!api_version.data || !json_set_str(arena, object, STR("apiVersion"), api_version) ||
-        !json_set_str(arena, object, STR("kind"), to->kind))
-        return no_memory(err);
-    return 0;
+    return set_version(arena, to, object, err);
 }

@@ -139,6 +139,10 @@ static bool is_yaml(const struct request *request, enum body_kind kind)
 static int parse_body(struct request *request, enum body_kind kind, const struct type *type,
                       struct json_duplicates *duplicates, struct json **ret_json, struct err *err)
 {
+    if (kind == BODY_PROTOBUF && type->schema)
+        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "the body of the request was in an unknown format - accepted media types include: "
+                       "application/json, application/yaml");
     if (kind == BODY_PROTOBUF)
         return protobuf_decode(request->arena, type, request->body, ret_json, err);
     return parse_text(request, is_yaml(request, kind), duplicates, ret_json, err);

@@ -3,6 +3,7 @@
  * handle() runs on a network loop: routing, authentication and the reading of one object happen there, everything else
  * on the executor. A write comes back from the store's group commit and is answered on that thread. The request lives
  * in the exchange's arena: after the reply neither may be touched. */
+#include "apiserver/custom.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/metrics.h"
@@ -62,6 +63,7 @@ static void send_reply(struct http_job *job)
 {
     struct request *request = &job->request;
     struct store_snapshot *snapshot;
+    struct custom *custom;
     struct http_part part;
     const char *type;
     int status;
@@ -72,12 +74,14 @@ static void send_reply(struct http_job *job)
     /* From here on only what is ours: the exchange takes the request with it. */
     part = (struct http_part){ request->reply.text, request->reply.blob };
     snapshot = TAKE(request->snapshot);
+    custom = TAKE(request->custom);
     request->reply.blob = NULL;
     status = request->reply.status;
     type = request->reply.content_type;
     http_reply_parts(job->exchange, status, type, &part, 1);
     store_snapshot_close(snapshot);
     blob_unref(part.blob);
+    custom_unref(custom);
 }
 
 static void send_error(struct http_job *job, const struct err *err)

@@ -6,6 +6,7 @@
 #include "apiserver/list_stream.h"
 
 #include "apiserver/convert.h"
+#include "apiserver/custom.h"
 #include "apiserver/metrics.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
@@ -192,6 +193,7 @@ static void release(void *ctx)
 
     metrics_request_done(writer->request);
     writer_deinit(writer);
+    writer->request->custom = custom_unref(writer->request->custom);
 }
 
 static struct list_writer *writer_new(struct request *request)

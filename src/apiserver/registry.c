@@ -32,10 +32,13 @@ static const struct rules *const all_rules[] = {
     &clusterrolebinding_rules,
     &role_rules,
     &rolebinding_rules,
+    &crd_rules,
 };
 
 const struct rules *registry_rules(const struct resource *resource)
 {
+    if (resource_is_custom(resource))
+        return &custom_rules;
     for (size_t i = 0; i < ARRAY_LEN(all_rules); i++)
         if (all_rules[i]->resource == resource->storage)
             return all_rules[i];

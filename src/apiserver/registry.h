@@ -47,6 +47,8 @@ struct rules {
     /* Adds operations of the same transaction (allocations) and may still change the object. old NULL: creation; object
      * NULL: removal. On ERR_CONFLICT of one of them the whole write is planned again. */
     int (*transact)(struct write *write, struct json *object, const struct json *old, struct err *err);
+    /* A write was committed and is about to be answered; dry runs are not told. May block. */
+    void (*committed)(struct request *request);
     const struct table_cell *cells;
     size_t cell_count;
 };

@@ -1,6 +1,8 @@
 /* request.c - the first half of the pipeline: from the wire to "this user may do this to that resource". */
 #include "apiserver/request.h"
 
+#include "apiserver/custom.h"
+#include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
 
 void request_init(struct request *request, struct apiserver *server, struct arena *arena)
@@ -13,6 +15,7 @@ void request_release(struct request *request)
 {
     request->reply.blob = blob_unref(request->reply.blob);
     request->snapshot = store_snapshot_close(request->snapshot);
+    request->custom = custom_unref(request->custom);
 }
 
 struct str request_param(const struct request *request, const char *name)
@@ -128,21 +131,24 @@ static int find_resource(struct request *request, struct err *err)
 {
     struct request_info *info = &request->info;
     const struct resource_entry *entry;
+    const struct resource *resource;
 
     if (is_heartbeat(info))
         return 0;
     entry = apiserver_resource(request->server, info->group, info->version, info->plural);
-    if (!entry)
+    resource = entry ? entry->resource
+                     : custom_find(request->server->customs, info->group, info->version, info->plural, &request->custom);
+    if (!resource)
         return unknown_resource(err);
-    request->resource = entry->resource;
-    request->rules = entry->rules;
-    if (!entry->resource->namespaced && !str_empty(info->ns))
+    request->resource = resource;
+    request->rules = entry ? entry->rules : &custom_rules;
+    if (!resource->namespaced && !str_empty(info->ns))
         return unknown_resource(err);
-    if (entry->resource->namespaced && str_empty(info->ns) && info->name.data)
+    if (resource->namespaced && str_empty(info->ns) && info->name.data)
         return unknown_resource(err);
     if (str_empty(info->subresource))
         return 0;
-    request->subresource = resource_subresource(entry->resource, info->subresource);
+    request->subresource = resource_subresource(resource, info->subresource);
     return request->subresource ? 0 : unknown_resource(err);
 }
 

@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 struct rules;
+struct custom;
 struct listing;
 struct watch;
 
@@ -42,6 +43,7 @@ struct request {
     enum http_method method;
     struct request_info info;
     const struct resource *resource; /* in the version asked for; NULL: not a resource */
+    struct custom *custom;           /* one reference to what a custom resource comes from; else NULL */
     const struct rules *rules;
     const struct subresource *subresource; /* NULL: the object itself */
     struct user user;

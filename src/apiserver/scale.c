@@ -1,5 +1,6 @@
 /* scale.c - autoscaling/v1 Scale over deployments, replica sets, stateful sets and replication controllers: a small
  * view of spec.replicas, read and written like an object. */
+#include "apiserver/custom.h"
 #include "apiserver/decode.h"
 #include "apiserver/server.h"
 #include "apiserver/validate.h"
@@ -15,6 +16,13 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "scale");
 }
 
+static const struct scale_paths usual_paths = { "spec.replicas", "status.replicas", NULL };
+
+static const struct scale_paths *paths_of(const struct request *request)
+{
+    return request->resource->scale ? request->resource->scale : &usual_paths;
+}
+
 static int selector_of(struct request *request, const struct json *object, struct str *ret_text, struct err *err)
 {
     const struct json *json = json_at(object, "spec.selector");
@@ -23,6 +31,13 @@ static int selector_of(struct request *request, const struct json *object, struc
     int code;
 
     *ret_text = STR("");
+    if (request->resource->scale) {
+        struct str kept = request->resource->scale->selector ? json_str_at(object, request->resource->scale->selector)
+                                                             : STR_NULL;
+
+        *ret_text = kept.data ? kept : STR("");
+        return 0;
+    }
     if (json_is(json, JSON_OBJECT) && str_is(request_storage(request)->plural, "replicationcontrollers")) {
         for (uint32_t i = 0; i < json->count; i++)
             buf_printf(&text, "%s" STR_FMT "=" STR_FMT, i ? "," : "", STR_ARG(json->members[i].key),
@@ -66,11 +81,11 @@ static int write_scale(struct request *request, const struct json *object, struc
     jw_end_object(&w);
     jw_key(&w, STR("spec"));
     jw_begin_object(&w);
-    jw_field_int(&w, "replicas", json_int(json_at(object, "spec.replicas"), 0));
+    jw_field_int(&w, "replicas", json_int(json_at(object, paths_of(request)->spec_replicas), 0));
     jw_end_object(&w);
     jw_key(&w, STR("status"));
     jw_begin_object(&w);
-    jw_field_int(&w, "replicas", json_int(json_at(object, "status.replicas"), 0));
+    jw_field_int(&w, "replicas", json_int(json_at(object, paths_of(request)->status_replicas), 0));
     if (!str_empty(selector))
         jw_field_str(&w, "selector", selector);
     jw_end_object(&w);
@@ -133,11 +148,24 @@ static int wanted_scale(struct request *request, const struct json *old, struct 
     return 0;
 }
 
+static bool set_replicas(struct request *request, struct json *object, int64_t replicas)
+{
+    struct str rest = str_from(paths_of(request)->spec_replicas), name;
+    struct json *parent = object;
+
+    while (parent && str_split(&rest, '.', &name)) {
+        if (!rest.data)
+            return json_set_int(request->arena, parent, name, replicas);
+        parent = json_ensure(request->arena, parent, name, JSON_OBJECT);
+    }
+    return false;
+}
+
 /* The object with its replicas (and resourceVersion) from the Scale. */
 static int make_scaled(struct write *write, const struct json *old, struct json **ret_object, struct err *err)
 {
     struct request *request = write->request;
-    struct json *scale, *object = json_copy(request->arena, old), *spec;
+    struct json *scale, *object = json_copy(request->arena, old);
     struct str version;
     int64_t replicas;
     int code;
@@ -152,8 +180,7 @@ static int make_scaled(struct write *write, const struct json *old, struct json 
         return fail_invalid(request, write->name, err);
     }
     version = json_str_at(scale, "metadata.resourceVersion");
-    spec = json_ensure(request->arena, object, STR("spec"), JSON_OBJECT);
-    if (!spec || !json_set_int(request->arena, spec, STR("replicas"), replicas) ||
+    if (!set_replicas(request, object, replicas) ||
         !json_set_str(request->arena, json_member(object, "metadata"), STR("resourceVersion"),
                       version.data ? version : STR("")))
         return no_memory(err);
@@ -235,9 +262,10 @@ static int make_finalized(struct write *write, const struct json *old, struct js
 
 int finalize_new(struct request *request, struct write **ret_write, struct err *err)
 {
-    int code = update_new(request, ret_write, err);
+    /* Custom objects are no concern of those who finalize: they do not know of them. */
+    int code = str_is(request->resource->plural, "namespaces") ? customs_empty_namespace(request->server->customs, request->info.name, err) : 0;
 
-    if (code == 0)
+    if (code == 0 && (code = update_new(request, ret_write, err)) == 0)
         (*ret_write)->make = make_finalized;
     return code;
 }

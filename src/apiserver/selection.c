@@ -14,7 +14,27 @@ struct key_check {
     const struct selector *selector;
 };
 
-static struct str field_value(const struct rules *rules, struct arena *arena, const struct json *object, struct str key)
+/* A custom resource's definition says which of its fields may be selected by. */
+static bool is_selectable(const struct resource *resource, struct str key)
+{
+    for (uint8_t i = 0; resource && i < resource->selectable_count; i++)
+        if (str_eq(resource->selectable[i], key))
+            return true;
+    return false;
+}
+
+static struct str custom_value(struct arena *arena, const struct json *object, struct str key)
+{
+    const char *path = arena_cstr(arena, key);
+    const struct json *value = path ? json_at(object, path) : NULL;
+
+    if (json_is(value, JSON_STRING))
+        return value->string;
+    return value && value->kind != JSON_NULL ? json_text(arena, value) : STR("");
+}
+
+static struct str field_value(const struct resource *resource, const struct rules *rules, struct arena *arena,
+                              const struct json *object, struct str key)
 {
     struct str value;
 
@@ -22,6 +42,8 @@ static struct str field_value(const struct rules *rules, struct arena *arena, co
         value = json_str_at(object, "metadata.name");
     else if (str_is(key, "metadata.namespace"))
         value = json_str_at(object, "metadata.namespace");
+    else if (is_selectable(resource, key))
+        value = custom_value(arena, object, key);
     else
         return rules->field ? rules->field(arena, object, key) : STR_NULL;
     return value.data ? value : STR("");
@@ -58,7 +80,7 @@ static int check_field(void *arg, struct str key)
     struct key_check *check = arg;
     struct request *request = check->request;
 
-    if (!field_value(check->selection->rules, request->arena, NULL, key).data)
+    if (!field_value(check->selection->resource, check->selection->rules, request->arena, NULL, key).data)
         return fail_bad_request(request, check->err, "field label not supported: " STR_FMT, STR_ARG(key));
     note_needle(check, key, true);
     if (str_is(key, "metadata.name"))
@@ -75,7 +97,7 @@ static int check_label(void *arg, struct str key)
 int selection_parse(struct request *request, struct str labels, struct str fields, struct selection *ret_selection,
                     struct err *err)
 {
-    struct selection selection = { .rules = request->rules };
+    struct selection selection = { .rules = request->rules, .resource = request->resource };
     struct key_check check = { request, err, &selection, NULL };
     int code;
 
@@ -94,6 +116,7 @@ int selection_parse(struct request *request, struct str labels, struct str field
 }
 
 struct field_arg {
+    const struct resource *resource;
     const struct rules *rules;
     struct arena *arena;
     const struct json *object;
@@ -103,7 +126,7 @@ static struct str get_field(const void *arg, struct str key)
 {
     const struct field_arg *field = arg;
 
-    return field_value(field->rules, field->arena, field->object, key);
+    return field_value(field->resource, field->rules, field->arena, field->object, key);
 }
 
 int selection_matches(const struct selection *selection, struct arena *scratch, struct str text, struct err *err)
@@ -121,7 +144,7 @@ int selection_matches(const struct selection *selection, struct arena *scratch, 
         return err_set(err, ERR_INTERNAL, "a stored object is damaged");
     matches = selector_matches_json(selection->labels, json_at(object, "metadata.labels"));
     if (matches && selection->fields) {
-        struct field_arg arg = { selection->rules, scratch, object };
+        struct field_arg arg = { selection->resource, selection->rules, scratch, object };
 
         matches = field_selector_matches(selection->fields, get_field, &arg);
     }

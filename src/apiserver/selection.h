@@ -9,6 +9,7 @@
 #include "schema/selector.h"
 
 struct selection {
+    const struct resource *resource;
     const struct rules *rules;
     const struct selector *labels, *fields; /* NULL: all */
     struct str needle;                      /* JSON text that a match must contain; unset: none */

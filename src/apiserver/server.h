@@ -17,6 +17,7 @@ struct apiserver {
     VEC(const struct health_check *) health_checks;
     struct discovery *discovery;
     struct openapi_docs *openapi;
+    struct customs *customs;
     struct metrics *metrics;
     atomic_bool bootstrapped; /* what a new cluster has is there */
     struct mutex lock;   /* of options.rng and of streams */

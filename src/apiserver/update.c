@@ -149,6 +149,9 @@ static int bump_generation(struct write *write, struct json *object, const struc
     struct request *request = write->request;
     const struct type *type = request_storage(request)->type;
     int64_t generation = json_int(json_at(old, "metadata.generation"), 0);
+    /* Of a custom resource without the subresource, status is a member like others. */
+    bool status_apart = !resource_is_custom(request->resource) ||
+                        resource_subresource(request_storage(request), STR("status"));
     bool changed = false;
 
     if ((request->rules->flags & RULE_NO_GENERATION) || is_status(request))
@@ -158,7 +161,8 @@ static int bump_generation(struct write *write, struct json *object, const struc
         struct str name = type->fields[i].name;
         const struct json *a = json_get(object, name), *b = json_get(old, name);
 
-        if (str_is(name, "metadata") || str_is(name, "status") || str_is(name, "apiVersion") || str_is(name, "kind"))
+        if (str_is(name, "metadata") || str_is(name, "apiVersion") || str_is(name, "kind") ||
+            (str_is(name, "status") && status_apart))
             continue;
         changed = !json_equal(a ? a : &null, b ? b : &null);
     }
@@ -273,6 +277,8 @@ int update_plan(struct write *write, struct err *err)
         return code;
     if (!old)
         return create_instead(write, err);
+    if ((code = convert_stored(request->arena, request_storage(request), old, err)) < 0)
+        return code;
     if ((code = write->make(write, old, &object, err)) < 0)
         return code;
     meta = json_ensure(request->arena, object, STR("metadata"), JSON_OBJECT);
@@ -370,6 +376,10 @@ int patch_new(struct request *request, struct write **ret_write, struct err *err
         return code;
     if (!request->local && (code = negotiate_body(request->content_type, true, &request->patch_kind, err)) < 0)
         return code;
+    if (request->patch_kind == BODY_STRATEGIC_PATCH && resource_is_custom(request->resource))
+        return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
+                       "the body of the request was in an unknown format - accepted media types include: "
+                       "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
     if (request->patch_kind == BODY_APPLY && str_empty(request_param(request, "fieldManager")))
         return fail_bad_request(request, err,
                                 "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required "

@@ -5,6 +5,7 @@
  * what exists, as a list by chunks at one revision, and goes on from that revision. A timer wakes it for bookmarks and
  * for its end. */
 #include "apiserver/convert.h"
+#include "apiserver/custom.h"
 #include "apiserver/metrics.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
@@ -291,6 +292,7 @@ static void release(void *ctx)
 
     metrics_stream_ended(watcher->request);
     release_all(watcher);
+    watcher->request->custom = custom_unref(watcher->request->custom);
 }
 
 int watch_stream(struct request *request, struct http_exchange *exchange, struct err *err)

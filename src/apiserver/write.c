@@ -188,6 +188,11 @@ static int prepare(struct write *write, struct err *err)
     return code < 0 ? code : WRITE_DONE;
 }
 
+static bool has_followers(const struct write *write)
+{
+    return write->request->rules && write->request->rules->committed;
+}
+
 /* After the commit. 0: plan again; WRITE_DONE: the reply is set; negative: failed. */
 static int conclude(struct write *write, int code, struct err *err)
 {
@@ -197,6 +202,8 @@ static int conclude(struct write *write, int code, struct err *err)
         err_clear(err);
         return write->conflict ? write->conflict(write, err) : 0;
     }
+    if (code == 0 && has_followers(write))
+        write->request->rules->committed(write->request);
     if (code == 0)
         code = write->finish ? write->finish(write, err) : finish_main(write);
     release_values(write);
@@ -226,10 +233,25 @@ static void end_async(struct write *write, int code, const struct err *err)
 
 static void plan_async(void *arg);
 
+static void committed(struct store_txn *txn, int code);
+
+/* What follows a write may block, and the store's thread must not. */
+static void committed_later(void *arg)
+{
+    struct write *write = arg;
+
+    write->followed = true;
+    committed(&write->txn, 0);
+}
+
 static void committed(struct store_txn *txn, int code)
 {
     struct write *write = txn->arg;
     struct err err = txn->err;
+
+    if (code == 0 && has_followers(write) && !write->followed &&
+        executor_post(write->request->server->options.executor, committed_later, write, NULL) == 0)
+        return;
 
     code = conclude(write, code, &err);
     if (code == 0 && (code = executor_post(write->request->server->options.executor, plan_async, write, &err)) == 0)

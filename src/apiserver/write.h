@@ -20,6 +20,7 @@ struct write {
     int (*conflict)(struct write *write, struct err *err); /* 0: plan again; negative: give up with that error */
     int attempts, max_attempts;
     bool generated;      /* the name was drawn by us */
+    bool followed;       /* rules.committed is called on a thread that may block */
     bool strict;         /* the caller named a resourceVersion */
     struct str ns, name; /* of the object */
     int status;          /* of the reply */

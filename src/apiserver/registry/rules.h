@@ -9,7 +9,7 @@ extern const struct rules pod_rules, service_rules, deployment_rules, replicaset
     daemonset_rules, replicationcontroller_rules, namespace_rules, node_rules, configmap_rules, secret_rules,
     serviceaccount_rules, job_rules, cronjob_rules, event_rules, endpoints_rules, endpointslice_rules, lease_rules,
     persistentvolume_rules, persistentvolumeclaim_rules, storageclass_rules, priorityclass_rules, clusterrole_rules,
-    clusterrolebinding_rules, role_rules, rolebinding_rules;
+    clusterrolebinding_rules, role_rules, rolebinding_rules, crd_rules, custom_rules;
 
 /* Defaults: the member is set when absent (or, for strings, empty). False: no memory. object NULL: nothing to do. */
 bool default_str(struct arena *arena, struct json *object, const char *key, const char *value);
