@@ -1,0 +1,318 @@
+#!/usr/bin/env bats
+# kubectl.bats - every kubectl that this machine has, through a session of everyday commands.
+#
+# A session is a table: what is typed, and what the answer looks like. All lines are tried, and those that went wrong are shown
+# together. Each kubectl works in a namespace of its own.
+
+load helpers
+
+setup_file() {
+  cluster_up e2e-kubectl-$$
+  demo_image
+}
+
+teardown_file() {
+  cluster_down
+}
+
+setup() {
+  export T=$BATS_TEST_TMPDIR
+}
+
+# session KUBECTL NAMESPACE <<TABLE - lines "COMMAND => PATTERN" must succeed, "COMMAND =! PATTERN" must fail; the pattern, an
+# extended regular expression in which '.' also matches the end of a line, is searched in all that was printed. A line that
+# begins with "~" is tried until it fits, for half a minute. Words are split as a shell does; $T is a folder for files.
+session() {
+  local kubectl=$1 ns=$2 line command pattern want wrong=0
+  while IFS= read -r line; do
+    [[ -n $line && $line != \#* ]] || continue
+    case $line in
+    *' => '*) want=0 command=${line%% => *} pattern=${line#* => } ;;
+    *' =! '*) want=1 command=${line%% =! *} pattern=${line#* =! } ;;
+    *) want=0 command=$line pattern= ;;
+    esac
+    if [[ $command == '~'* ]]; then
+      retry 30 attempt "$kubectl" "$ns" "$want" "$pattern" "${command#\~}" >"$T/answer" && continue
+    else
+      attempt "$kubectl" "$ns" "$want" "$pattern" "$command" >"$T/answer" && continue
+    fi
+    printf '%s\n' "WRONG: $line" "$(cat "$T/answer")"
+    wrong=$((wrong + 1))
+  done
+  [ "$wrong" -eq 0 ]
+}
+
+attempt() { # KUBECTL NAMESPACE WANT PATTERN COMMAND
+  local output status=0
+  output=$(eval "timeout 60 \"$1\" -n \"$2\" $5" 2>&1 </dev/null) || status=1
+  echo "$output"
+  [ "$status" -eq "$3" ] && [[ $output =~ $4 ]]
+}
+
+namespace_for() { # KUBECTL - of its own
+  local name=${1##*/}
+  echo "v-${name//./-}"
+}
+
+# each_kubectl FUNCTION - with each kubectl and its namespace; three at a time, as most of a session is waiting.
+each_kubectl() {
+  local kubectl name
+  for kubectl in $(kubectl_versions); do
+    name=$(namespace_for "$kubectl")
+    mkdir -p "$T/$name"
+    { T=$T/$name "$1" "$kubectl" "$name" || touch "$T/$name.failed"; } >"$T/$name.log" 2>&1 3>&- 4>&- &
+    [ "$(jobs -r | wc -l)" -lt 3 ] || wait -n || true
+  done
+  wait
+  for name in "$T"/*.failed; do
+    [ ! -e "$name" ] || { echo "== ${name##*/}"; cat "${name%.failed}.log"; }
+  done
+  [ -z "$(ls "$T"/*.failed 2>/dev/null)" ]
+}
+
+discovery() {
+  session "$1" default <<'TABLE'
+version => Server Version.*v1\.33
+api-versions => apps/v1.*batch/v1.*v1$
+api-resources => pods +po +v1 +true +Pod
+api-resources --api-group=apps -o name => daemonsets\.apps.*deployments\.apps.*replicasets\.apps.*statefulsets\.apps
+api-resources --namespaced=false -o wide => nodes +no +v1 +false +Node +.*get
+cluster-info => Kubernetes control plane.* is running at .*https://127.0.0.1
+explain pod.spec.containers => FIELDS:.*image.*name
+explain deployment --recursive => strategy.*rollingUpdate.*maxSurge
+explain deployment.spec.replicas => integer
+explain nothing =! doesn't have a resource type "nothing"
+explain pod.spec.nothing =! field "nothing" does not exist
+get --raw /healthz => ^ok$
+get --raw /version => "minor": *"33
+get --raw /nowhere =! (NotFound|could not find the requested resource)
+get componentstatuses => .
+auth can-i create pods => ^yes
+TABLE
+}
+
+@test "discovery, explain, raw paths" {
+  each_kubectl discovery
+}
+
+files() { # what the sessions apply, in $T
+  cat >"$T/settings.yaml" <<'YAML'
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: settings, labels: {tier: back}}
+data: {colour: blue, size: small}
+YAML
+  sed 's/blue/green/' "$T/settings.yaml" >"$T/settings2.yaml"
+  sed 's/size: small/& , extra: x/' "$T/settings.yaml" >"$T/settings3.yaml"
+  cat >"$T/wrong.yaml" <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: wrong}
+spec: {containers: [{name: main, imagee: x}]}
+YAML
+  cat >"$T/invalid.yaml" <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: Invalid_Name}
+spec: {containers: [{name: main}]}
+YAML
+  printf 'hello\n' >"$T/greeting.txt"
+  printf '#!/bin/sh\nsed -i s/green/yellow/ "$1"\n' >"$T/editor"
+  chmod +x "$T/editor"
+}
+
+objects() {
+  files
+  KUBE_EDITOR=$T/editor session "$1" "$2" <<'TABLE'
+create namespace $2 => namespace/v-.* created
+create namespace $2 =! AlreadyExists.*namespaces "v-.*" already exists
+create configmap plain --from-literal=a=1 --from-literal=b=2 --from-file=$T/greeting.txt => configmap/plain created
+create configmap plain --from-literal=a=1 =! configmaps "plain" already exists
+create secret generic login --from-literal=password=ahoy => secret/login created
+create serviceaccount robot => serviceaccount/robot created
+create service clusterip web --tcp=80:8080 => service/web created
+create -f $T/settings.yaml --dry-run=client => configmap/settings created \(dry run\)
+create -f $T/settings.yaml --dry-run=server => configmap/settings created \(server dry run\)
+get configmap settings =! Error from server \(NotFound\): configmaps "settings" not found
+create -f $T/settings.yaml => configmap/settings created
+apply -f $T/settings.yaml => configmap/settings configured
+apply -f $T/settings.yaml => configmap/settings unchanged
+diff -f $T/settings.yaml
+diff -f $T/settings2.yaml =! \+.*green
+apply -f $T/settings2.yaml => configmap/settings configured
+apply -f $T/settings3.yaml --dry-run=server => configured \(server dry run\)
+apply view-last-applied configmap/settings => colour: green
+get configmap settings -o jsonpath='{.data.colour}' => ^green$
+get configmaps => NAME +DATA +AGE.*plain +3 .*settings +2
+get configmaps -l tier=back -o name => ^configmap/settings$
+get configmaps -l 'tier notin (back)' -o name => configmap/plain
+get configmaps --field-selector metadata.name=plain -o name => ^configmap/plain$
+get configmap plain -o yaml => apiVersion: v1.*greeting.txt: \|.*hello.*kind: ConfigMap
+get configmap plain -o json => "a": "1"
+get configmaps -o custom-columns=NAME:.metadata.name,A:.data.a => plain +1.*settings +<none>
+get configmaps --sort-by=.metadata.name -o name => configmap/kube.*|configmap/plain.*configmap/settings
+get configmaps -A => v-.* plain
+get configmap,secret -o name => configmap/plain.*secret/login
+get configmap settings --show-labels => tier=back
+get configmap settings -L tier => TIER.*back
+get secret login => login +Opaque +1
+get secret login -o go-template='{{.data.password | base64decode}}' => ^ahoy$
+get service web => web +ClusterIP +10\..* +<none> +80/TCP
+label configmap plain tier=front => configmap/plain labeled
+label configmap plain tier=back =! already has a value
+label configmap plain tier=back --overwrite => configmap/plain labeled
+label configmap plain tier- => configmap/plain unlabeled
+annotate configmap plain note='by hand' => configmap/plain annotate
+patch configmap plain -p '{"data":{"a":"9"}}' => configmap/plain patched
+patch configmap plain --type=merge -p '{"data":{"b":null}}' => configmap/plain patched
+patch configmap plain --type=json -p '[{"op":"add","path":"/data/c","value":"3"}]' => configmap/plain patched
+patch configmap plain -p '{"data":{"c":"3"}}' => patched \(no change\)
+patch configmap plain --type=json -p '[{"op":"remove","path":"/data/zzz"}]' =! The request is invalid.*/data/zzz
+get configmap plain -o jsonpath='{.data.a}{.data.b}{.data.c}' => ^93$
+edit configmap settings => configmap/settings edited
+get configmap settings -o jsonpath='{.data.colour}' => ^yellow$
+replace -f $T/settings.yaml => configmap/settings replaced
+get configmap settings -o jsonpath='{.data.colour}' => ^blue$
+apply --server-side -f $T/settings.yaml --force-conflicts => configmap/settings serverside-applied
+create -f $T/wrong.yaml =! unknown field "(spec\.containers\[0\]\.)?imagee"
+apply -f $T/wrong.yaml =! unknown field "(spec\.containers\[0\]\.)?imagee"
+create -f $T/invalid.yaml =! metadata.name: Invalid value: "Invalid_Name".*spec.containers\[0\].image: Required value|spec.containers\[0\].image: Required value
+get nothings =! the server doesn't have a resource type "nothings"
+describe configmap plain => Name: +plain.*Data.*a:.*9
+describe service web => Name: +web.*Type: +ClusterIP.*Port: .*80/TCP
+describe namespace $2 => Name: +v-.*Status: +Active
+describe node node-a => Name: +node-a.*Conditions:.*Ready +True.*Capacity:.*cpu:
+describe secret login => password: +4 bytes
+get nodes -o wide => node-a +Ready .*v1\.33.*crun
+get namespaces => default +Active
+get events
+delete configmap plain => configmap "plain" deleted
+delete configmap plain =! Error from server \(NotFound\): configmaps "plain" not found
+delete configmap plain --ignore-not-found
+delete -f $T/settings.yaml => configmap "settings" deleted
+delete service,serviceaccount web robot --ignore-not-found => service "web" deleted
+delete secret -l nothing=here => No resources found
+TABLE
+}
+
+@test "objects: create, apply, get, label, patch, edit, replace, describe, delete" {
+  each_kubectl objects
+}
+
+workloads() {
+  cat >"$T/pod.yaml" <<'YAML'
+apiVersion: v1
+kind: Pod
+metadata: {name: single, labels: {app: single}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: caravel/demo:1}]
+YAML
+  session "$1" "$2" <<'TABLE'
+create deployment web --image=caravel/demo:1 --replicas=1 --port=8080 => deployment.apps/web created
+apply -f $T/pod.yaml => pod/single created
+wait --for=condition=Ready pod/single --timeout=50s => pod/single condition met
+wait --for=jsonpath='{.status.phase}'=Running pod/single --timeout=50s => condition met
+rollout status deployment/web --timeout=50s => successfully rolled out
+get pods => NAME +READY +STATUS +RESTARTS +AGE.*single +1/1 +Running +0 
+get pods -o wide => IP +NODE.*single .* 10\.[0-9.]+ +node-a
+get pods --field-selector status.phase=Running -l app=single -o name => ^pod/single$
+get pod/single deployment/web => pod/single .*deployment.apps/web +1/1 +1 +1
+get all => pod/single.*deployment.apps/web.*replicaset.apps/web-
+get deployment web -o wide => CONTAINERS +IMAGES +SELECTOR.*caravel/demo:1 +app=web
+get pod nope =! Error from server \(NotFound\): pods "nope" not found
+describe pod single => Name: +single.*Status: +Running.*Image: +caravel/demo:1.*Conditions:.*Ready +True.*Events:.*(Scheduled.*Started|Started.*Scheduled)
+describe deployment web => Replicas: +1 desired \| 1 updated.*NewReplicaSet: +web-.*ScalingReplicaSet
+~logs single => listening on port 8080
+logs deployment/web --tail=1 => .
+logs single --timestamps --since=1h => [0-9T:-]+\.[0-9]+Z caravel demo
+logs single -c nothing =! container nothing is not valid for pod single
+set image deployment/web demo=caravel/demo:1 
+set env deployment/web ROUND=2 => deployment.apps/web env updated
+rollout status deployment/web --timeout=50s => successfully rolled out
+rollout history deployment/web => REVISION +CHANGE-CAUSE.*1.*2
+rollout undo deployment/web => rolled back
+rollout status deployment/web --timeout=50s => successfully rolled out
+rollout pause deployment/web => paused
+rollout restart deployment/web =! can't restart paused deployment
+rollout resume deployment/web => resumed
+rollout restart deployment/web => restarted
+scale deployment/web --replicas=2 => deployment.apps/web scaled
+rollout status deployment/web --timeout=50s => successfully rolled out
+autoscale deployment/web --min=1 --max=3 --cpu-percent=80 => autoscaled
+delete hpa web => deleted
+expose deployment web --port=80 --target-port=8080 => service/web exposed
+run quick --image=caravel/demo:1 --restart=Never --command -- sh -c 'echo done; exit 3' => pod/quick created
+wait --for=jsonpath='{.status.phase}'=Failed pod/quick --timeout=50s => condition met
+get pod quick => quick +0/1 +Error +0
+logs quick => ^done$
+delete pod single --grace-period=0 --force => pod "single" force deleted
+wait --for=delete pod/single --timeout=50s
+delete pod quick --now => deleted
+delete deployment web --cascade=foreground => deployment.apps "web" deleted
+get pods -l app=web => No resources found
+delete service web => deleted
+delete namespace $2 --wait=false => deleted
+TABLE
+}
+
+@test "workloads: pods, deployments, rollouts, logs, wait, delete" {
+  each_kubectl workloads
+}
+
+@test "get -w streams what happens, in order" {
+  k create namespace watching
+  local watch
+  for_watch() { grep -cE "$1" "$T/watch"; }
+  k get pods -n watching -w --output-watch-events >"$T/watch" 2>&1 3>&- 4>&- &
+  watch=$!
+  demo_pod seen | k apply -n watching -f -
+  k wait --for=condition=Ready pod/seen -n watching --timeout=60s
+  retry 20 for_watch "ADDED +seen +0/1 +Pending"
+  retry 20 for_watch "MODIFIED +seen +1/1 +Running"
+  k delete pod seen -n watching
+  retry 20 for_watch "DELETED +seen"
+  kill $watch
+  k delete namespace watching --wait=false
+}
+
+@test "conflicts: an old resourceVersion is refused" {
+  k create configmap contested --from-literal=a=1
+  k get configmap contested -o json >"$T/old.json"
+  k patch configmap contested -p '{"data":{"a":"2"}}'
+  refuses 'Error from server \(Conflict\).*the object has been modified' k replace -f "$T/old.json"
+  is 2 k get configmap contested -o jsonpath='{.data.a}'
+  k delete configmap contested
+}
+
+@test "an editor that changes nothing" {
+  k create configmap edited --from-literal=a=1
+  printf '#!/bin/sh\n' >"$T/lazy"
+  chmod +x "$T/lazy"
+  KUBE_EDITOR=$T/lazy has "no changes made" k edit configmap edited
+  k delete configmap edited
+}
+
+@test "the examples apply cleanly, twice" {
+  k apply -f "$ROOT/examples/"
+  local output
+  output=$(k apply -f "$ROOT/examples/")
+  echo "$output"
+  [ -z "$(grep -v 'unchanged$' <<<"$output")" ]
+  k rollout status deployment/web --timeout=60s
+  k wait --for=condition=Ready pod --all --timeout=60s
+  has "the secret is known" k logs greeter
+  k delete -f "$ROOT/examples/" --wait=false
+}
+
+@test "a table of many rows comes in chunks, whole" {
+  k create namespace many
+  local i
+  for i in $(seq 30); do
+    printf -- '---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c%02d}\n' "$i"
+  done | k create -n many -f - >/dev/null
+  is 30 count_many
+  k delete namespace many --wait=false
+}
+
+count_many() { k get configmaps -n many --chunk-size=7 --no-headers | wc -l; }
