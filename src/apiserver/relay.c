@@ -244,6 +244,14 @@ static void on_agent_drained(void *ctx)
     http_exchange_pause(relay->exchange, false);
 }
 
+static void reply_unreached(struct http_exchange *exchange, const struct err *err)
+{
+    AUTO_DEINIT(buf, text) = BUF_INIT;
+
+    buf_printf(&text, "error dialing backend: %s", err ? err->message : "the node's agent ended the connection");
+    http_reply(exchange, 502, "text/plain", buf_str(&text));
+}
+
 /* The agent's words go on as they are: kubectl puts its own in front of them. */
 static void on_agent_closed(void *ctx, const struct err *err)
 {
@@ -257,8 +265,7 @@ static void on_agent_closed(void *ctx, const struct err *err)
     else if (relay->status)
         http_reply(exchange, relay->status, "text/plain", buf_str(&relay->refusal));
     else
-        http_reply(exchange, 502, "text/plain",
-                   err ? str_from(err->message) : STR("the node's agent ended the connection"));
+        reply_unreached(exchange, err);
     relay_unref(relay);
 }
 
