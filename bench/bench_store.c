@@ -213,7 +213,8 @@ static void list_once(struct bench *b, revision_t revision, const char *what)
         store_cursor_close(cursor);
     }
     double took = seconds_since(start);
-    printf("%-43s %9.2f lists/s     %.1f million items/s\n", what, (double)rounds / took, (double)items / took / 1e6);
+    printf("%-43s %9.2f lists/s     %.1f million items/s, %.0f MB/s\n", what, (double)rounds / took,
+           (double)items / took / 1e6, (double)bytes / took / 1e6);
     start = now();
     must(store_count(snapshot, STR("/registry/pods/"), &count, &err), &err);
     if (!revision)
