@@ -3,9 +3,9 @@
  *     client  <-- http loop -->  relay  <-- tunnels' thread -->  agent
  *
  * Each side's bytes are queued on the other side; a queue above its mark pauses the side that fills it, until it has
- * drained. So a relay holds two bounded queues and no thread. The client's end is told to the tunnel, and whatever ends
- * the tunnel ends the exchange, on the tunnels' thread: so the exchange is ended once. The relay is freed when both have
- * let go of it. */
+ * drained. So a relay holds two bounded queues and no thread. The client's end is told to the tunnel, and whatever
+ * ends the tunnel ends the exchange, on the tunnels' thread: so the exchange is ended once. The relay is freed when
+ * both have let go of it. */
 #include "apiserver/relay.h"
 
 #include "apiserver/agent.h"

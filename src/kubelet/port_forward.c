@@ -1,8 +1,8 @@
 /* port_forward.c - for each connection the client opens two streams with one "requestid": "error", then "data".
  *
- * The socket is made by a short-lived thread that enters the pod's network namespace; afterwards it belongs there whoever
- * uses it. A stream whose socket is behind holds the client back as a whole when more than PENDING_HIGH is waiting: SPDY as
- * Kubernetes' clients speak it has no window of its own. */
+ * The socket is made by a short-lived thread that enters the pod's network namespace; afterwards it belongs there
+ * whoever uses it. A stream whose socket is behind holds the client back as a whole when more than PENDING_HIGH is
+ * waiting: SPDY as Kubernetes' clients speak it has no window of its own. */
 #include "kubelet/port_forward.h"
 
 #include <arpa/inet.h>

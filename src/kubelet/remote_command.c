@@ -285,8 +285,8 @@ static void finish(struct session *self, int exit_code, const struct err *err)
 
     begin_status(&w, err || exit_code ? STR("Failure") : STR("Success"));
     if (err)
-        write_failure(&w, self->command->attach ? "error attaching to container" : "error executing command in container",
-                      err);
+        write_failure(&w, self->command->attach ? "error attaching to container"
+                                                : "error executing command in container", err);
     else if (exit_code)
         write_exit(&w, exit_code);
     jw_end_object(&w);

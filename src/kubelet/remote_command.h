@@ -1,4 +1,5 @@
-/* remote_command.h - kubectl exec and attach: a command's streams, or a container's own, tied to a client's channels. */
+/* remote_command.h - kubectl exec and attach: a command's streams, or a container's own, tied to the client's
+ * channels. */
 #pragma once
 
 #include "kubelet/runtime/runtime.h"

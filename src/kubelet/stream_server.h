@@ -1,5 +1,5 @@
-/* stream_server.h - /exec/<ns>/<pod>/<container>, /attach/... and /portForward/<ns>/<pod> of the node's HTTPS endpoint. The
- * protocols of kubectl end here; the API server only relays bytes. */
+/* stream_server.h - /exec/<ns>/<pod>/<container>, /attach/... and /portForward/<ns>/<pod> of the node's HTTPS endpoint.
+ * The protocols of kubectl end here; the API server only relays bytes. */
 #pragma once
 
 #include "kubelet/internal.h"

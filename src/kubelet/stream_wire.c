@@ -1,5 +1,5 @@
-/* stream_wire.c - the loop's events put bytes and marks under a lock and write to an eventfd; the session's thread takes them.
- * Both hold the wire: the session until wire_end(), the exchange until it is released. */
+/* stream_wire.c - the loop's events put bytes and marks under a lock and write to an eventfd; the session's thread
+ * takes them. Both hold the wire: the session until wire_end(), the exchange until it is released. */
 #include "kubelet/stream_wire.h"
 
 #include <sys/eventfd.h>

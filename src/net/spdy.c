@@ -3,9 +3,9 @@
  *     control frame: 1 | version (15) || type (16) | flags (8) | length (24) | ...
  *     data frame:    0 | stream (31)             | flags (8) | length (24) | ...
  *
- * Data goes out piece by piece as it comes; a control frame is collected first, and none that is longer than CONTROL_MAX
- * is accepted. The header blocks of a connection are one deflate stream in each direction: those of refused streams
- * have to be unpacked all the same. */
+ * Data goes out piece by piece as it comes; a control frame is collected first, and none that is longer than
+ * CONTROL_MAX is accepted. The header blocks of a connection are one deflate stream in each direction: those of refused
+ * streams have to be unpacked all the same. */
 #include "net/spdy.h"
 
 #include <zlib.h>

@@ -1,9 +1,9 @@
 /* spdy.h - the server's side of SPDY/3.1 framing, without the connection: bytes in, bytes out.
  *
- * The peer opens streams, both write to them. Everything it can make grow is capped: header blocks, their unpacked size,
- * streams. Windows are kept for peers that keep them: most that still speak SPDY only hold their connection back, and
- * would wait for ever for an update that they never send; so windows count from the first frame that speaks of them. One
- * thread at a time. */
+ * The peer opens streams, both write to them. Everything it can make grow is capped: header blocks, their unpacked
+ * size, streams. Windows are kept for peers that keep them: most that still speak SPDY only hold their connection back
+ * and never send an update, so that one would wait for ever; windows count from the first frame that speaks of them.
+ * One thread at a time. */
 #pragma once
 
 #include "base/buf.h"

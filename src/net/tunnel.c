@@ -2,8 +2,8 @@
  *
  *     CONNECTING --> SHAKING --> HEAD --> RAW --> OVER
  *
- * step() moves one tunnel as far as it goes now; it is called when its socket is ready and when another thread left a note
- * (more to write, go on reading, close). Other threads touch only what is under the lock, and wake the loop. */
+ * step() moves one tunnel as far as it goes now; it is called when its socket is ready and when another thread left a
+ * note (more to write, go on reading, close). Other threads touch only what is under the lock, and wake the loop. */
 #include "net/tunnel.h"
 
 #include <errno.h>

@@ -38,7 +38,8 @@ int tunnel_open(struct tunnels *tunnels, struct str host, int port, struct str h
 /* Any thread, and harmless after closed(). */
 size_t tunnel_write(struct tunnel *tunnel, struct str bytes); /* copies; returns the bytes queued */
 void tunnel_pause(struct tunnel *tunnel, bool paused);        /* true: soon no more data() */
-void tunnel_close(struct tunnel *tunnel);                     /* sends what is queued (for a few seconds), then closed() */
+/* Sends what is queued (for a few seconds at most), then closed(). */
+void tunnel_close(struct tunnel *tunnel);
 struct tunnel *tunnel_unref(struct tunnel *tunnel);
 
 #define TUNNEL_QUEUE_HIGH (256u << 10)

@@ -1,7 +1,7 @@
 /* websocket.c - on wslay's event interface, which is given a slice to read from and a buffer to write to.
  *
- * wslay does framing, masks, order of fragments, control frames and close codes. It is told not to collect messages: the
- * callbacks for frames give their pieces out at once. */
+ * wslay does framing, masks, order of fragments, control frames and close codes. It is told not to collect messages:
+ * the callbacks for frames give their pieces out at once. */
 #include "net/websocket.h"
 
 #include <openssl/evp.h>

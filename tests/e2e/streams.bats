@@ -88,8 +88,9 @@ exec_stdin() {
 }
 
 exec_terminal() {
-  local got
-  got=$(timeout 20 script -qec "stty rows 33 cols 77; $K exec -it demo -c web -- sh -c 'sleep 0.3; stty size; read x; echo got \$x; exit 4'; echo code \$?" \
+  local got inside='sleep 0.3; stty size; read x; echo got $x; exit 4'
+  got=$(INSIDE=$inside timeout 20 script -qec \
+    "stty rows 33 cols 77; $K exec -it demo -c web -- sh -c \"\$INSIDE\"; echo code \$?" \
     /dev/null <<<"typed" | tr -d '\r')
   [[ $got == *"33 77"* && $got == *"got typed"* && $got == *"code 4"* ]] || { echo "$got"; return 1; }
 }

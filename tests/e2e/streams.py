@@ -1,5 +1,5 @@
-"""streams.py KUBECONFIG NAMESPACE POD CONTAINER COUNT - opens COUNT execs over WebSocket, all of them before any may end,
-then feeds each a line and expects it back, and exit code 5."""
+"""streams.py KUBECONFIG NAMESPACE POD CONTAINER COUNT - opens COUNT execs over WebSocket, all of them before any may
+end, then feeds each a line and expects it back, and exit code 5."""
 
 import base64
 import json
@@ -7,6 +7,7 @@ import os
 import socket
 import ssl
 import struct
+import subprocess
 import sys
 import tempfile
 import urllib.parse
@@ -14,7 +15,6 @@ import urllib.parse
 
 def credentials(path):
     """kubectl reads the file; its JSON needs no library."""
-    import subprocess
     text = subprocess.run(["kubectl", "--kubeconfig", path, "config", "view", "--raw", "--minify", "-o", "json"],
                           check=True, capture_output=True, text=True).stdout
     config = json.loads(text)
@@ -53,7 +53,8 @@ def send(stream, payload):
 
 
 def connect(server, context, path):
-    stream = context.wrap_socket(socket.create_connection((server.hostname, server.port), 60), server_hostname=server.hostname)
+    plain = socket.create_connection((server.hostname, server.port), 60)
+    stream = context.wrap_socket(plain, server_hostname=server.hostname)
     key = base64.b64encode(os.urandom(16)).decode()
     stream.sendall((f"GET {path} HTTP/1.1\r\nHost: {server.netloc}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
                     f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n"

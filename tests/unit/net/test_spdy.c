@@ -204,7 +204,8 @@ static void test_windows(void **state)
                                                   "\x80\3\0\x09\0\0\0\x08\0\0\0\1\0\0\x9c\x41")));
     buf_clear(&fixture.out);
     buf_clear(&fixture.got);
-    feed_all(&fixture, STR("\x80\3\0\x09\0\0\0\x08\0\0\0\3\x7f\xff\xff\xff\x80\3\0\x09\0\0\0\x08\0\0\0\3\x7f\xff\xff\xff"));
+    feed_all(&fixture, STR("\x80\3\0\x09\0\0\0\x08\0\0\0\3\x7f\xff\xff\xff"
+                           "\x80\3\0\x09\0\0\0\x08\0\0\0\3\x7f\xff\xff\xff"));
     assert_true(str_is(got(&fixture), "reset 3;"));
     fixture_deinit(&fixture);
 }
