@@ -302,6 +302,10 @@ int puller_get(struct puller *puller, struct pod_sync *sync, struct container_sl
     LOCKED(&puller->lock);
     struct pull *pull = map_get(&puller->pulls, key);
 
+    if (pull && !str_eq(pull->ref, slot->spec->image)) { /* the pod was given another one meanwhile */
+        drop(puller, pull);
+        pull = NULL;
+    }
     if (pull)
         return look_at(puller, sync, slot, pull, ret_image, err);
     int found = look_locally(puller, slot, ret_image);
