@@ -168,8 +168,9 @@ static int create(struct event_recorder *recorder, const struct note *note, stru
     struct buf text = BUF_INIT, name = BUF_INIT;
     struct str ns = event_namespace(note->about);
 
+    /* Lists, which are in order of names, show the events of an object in order of time. */
     buf_printf(&name, STR_FMT ".%016llx", STR_ARG(note->about->meta->name),
-               (unsigned long long)rng_u64(recorder->rng));
+               (unsigned long long)(((uint64_t)note->wall & ~UINT64_C(0xfff)) | (rng_u64(recorder->rng) & 0xfff)));
     write_event(&text, recorder, note, buf_str(&name));
     AUTO(blob) body = NULL;
     const struct client_call call = { .verb = CLIENT_CREATE, .resource = &RESOURCE_EVENTS, .ns = ns,
