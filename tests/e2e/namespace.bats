@@ -82,8 +82,6 @@ teardown_file() {
   has '^10\.[0-9]+\.[0-9]+\.0/24$' k get node node-a -o jsonpath='{.spec.podCIDR}'
   has "caravel" k get node node-a -o jsonpath='{.status.nodeInfo.kubeletVersion}'
   retry 20 is node-a k get lease node-a -n kube-node-lease -o jsonpath='{.spec.holderIdentity}'
-  # Its images are told, as the scheduler and people may ask.
-  retry 70 has "caravel/demo:1" k get node node-a -o jsonpath='{.status.images}'
 }
 
 node_ready() { k get node node-a -o jsonpath='{.status.conditions[?(@.type=="Ready")].status}'; }
@@ -130,10 +128,13 @@ pod_ready() { pod_field "$1" '.status.conditions[?(@.type=="Ready")].status'; }
   k wait --for=condition=Ready pod/waits --timeout=60s
 }
 
-@test "a node that was deleted registers again; its pods are given up" {
+@test "a node that was deleted while its agent lives registers again; its pods stay" {
+  local id
+  id=$(pod_field aboard '.status.containerStatuses[0].containerID')
   k delete node node-a
   retry 30 is True node_ready
-  k wait --for=delete pod/aboard --timeout=60s
+  has '^10\.[0-9]+\.[0-9]+\.0/24$' k get node node-a -o jsonpath='{.spec.podCIDR}'
   demo_pod anew | k apply -f -
-  k wait --for=condition=Ready pod/anew --timeout=60s
+  k wait --for=condition=Ready pod/anew pod/aboard --timeout=60s
+  is "$id" pod_field aboard '.status.containerStatuses[0].containerID'
 }
