@@ -1,8 +1,8 @@
 /* apiserver.c - the server as a whole: its resources by name, its routes, and the order of the pipeline's steps.
  *
  * The built-in resources are found by "group/version/plural" in a hash map made once (custom ones: custom.c); nothing
- * here changes after the first request, so that requests of all threads read it without a lock. The generator of names and uids is the one thing
- * shared and changing; it has a lock. */
+ * here changes after the first request, so that requests of all threads read it without a lock. The generator of names
+ * and uids is the one thing shared and changing; it has a lock. */
 #include "apiserver/server.h"
 
 #include "apiserver/custom.h"

@@ -1,5 +1,6 @@
 /* bootstrap.c - what a new cluster has: four namespaces, the service "kubernetes" and its endpoints. Idempotent. */
 #include "api/resources.h"
+#include "apiserver/custom.h"
 #include "apiserver/server.h"
 
 static int create(struct client *client, const struct resource *resource, struct str ns, struct str body,
@@ -97,6 +98,7 @@ int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port
         return err_wrap(err, code, "creating service kubernetes");
     if (!str_empty(advertise) && (code = put_endpoints(client, advertise, port, err)) < 0)
         return err_wrap(err, code, "writing the endpoints of service kubernetes");
+    customs_resume(server->customs);
     atomic_store(&server->bootstrapped, true);
     return 0;
 }

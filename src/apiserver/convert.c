@@ -194,8 +194,8 @@ int convert_stored(struct arena *arena, const struct resource *storage, struct j
     return object_default(arena, storage->type, object, err);
 }
 
-/* Versions of custom resources differ in what they prune and default. On the way into the store nothing is defaulted: that
- * comes with the write, and an applied configuration must stay what its author said. */
+/* Versions of custom resources differ in what they prune and default. On the way into the store nothing is defaulted:
+ * that comes with the write, and an applied configuration must stay what its author said. */
 static int convert_custom(struct arena *arena, const struct resource *from, const struct resource *to,
                           struct json *object, struct err *err)
 {

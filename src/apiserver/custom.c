@@ -1,9 +1,9 @@
 /* custom.c - the table of custom resources, and how it follows the store.
  *
  * A reload reads all definitions, keeps those that have not changed, compiles the others, and swaps the table's pointer
- * under a lock that is otherwise only held for a look-up: requests for built-in resources never come near it. A write of a
- * definition reloads before it is answered, so who created one can use it at once. A definition that does not compile
- * (it was stored by something else than this server) is left out. */
+ * under a lock that is otherwise only held for a look-up: requests for built-in resources never come near it. A write
+ * of a definition reloads before it is answered, so who created one can use it at once. A definition that does not
+ * compile (it was stored by something else than this server) is left out. */
 #include "api/resources.h"
 #include "apiserver/custom_internal.h"
 #include "apiserver/discovery.h"
@@ -32,7 +32,8 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "table of custom resources");
 }
 
-static int add_entry(struct custom_table *table, struct custom *custom, const struct resource *resource, struct err *err)
+static int add_entry(struct custom_table *table, struct custom *custom, const struct resource *resource,
+                     struct err *err)
 {
     size_t len = resource->group.len + resource->version.len + resource->plural.len + 2;
     struct custom_entry *entry = malloc(sizeof *entry + len + 1);
@@ -164,15 +165,28 @@ static bool any_unsettled(struct customs *customs)
 
 static void clean_up_task(void *arg)
 {
-    customs_clean_up(arg);
+    struct customs *customs = arg;
+
+    if (atomic_exchange(&customs->stale, false))
+        customs_reload(customs);
+    customs_clean_up(customs);
+}
+
+void customs_resume(struct customs *customs)
+{
+    if (any_unsettled(customs) && strand_post(customs->strand, clean_up_task, customs, NULL) < 0)
+        customs_again(customs, NSEC_PER_SEC);
 }
 
 void customs_reload(struct customs *customs)
 {
-    if (reload(customs, NULL) < 0)
+    struct err err = { 0 };
+
+    if (reload(customs, &err) < 0) {
+        customs->stale = true;
         customs_again(customs, NSEC_PER_SEC);
-    if (any_unsettled(customs))
-        strand_post(customs->strand, clean_up_task, customs, NULL);
+    }
+    customs_resume(customs);
 }
 
 static void again_task(void *arg)

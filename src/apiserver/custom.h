@@ -1,8 +1,9 @@
 /* custom.h - custom resources: what CustomResourceDefinitions add to the server's resources, without a restart.
  *
- * Each definition in the store is compiled into a struct custom: immutable, counted, with a row of the resource table for
- * each served version. All of them together are looked up by custom_find(), which counts a reference for the request, so
- * that a definition may change or go while requests use the old one. Built-in resources are never looked for here. */
+ * Each definition in the store is compiled into a struct custom: immutable, counted, with a row of the resource table
+ * for each served version. All of them together are looked up by custom_find(), which counts a reference for the
+ * request, so that a definition may change or go while requests use the old one. Built-in resources are never looked
+ * for here. */
 #pragma once
 
 #include "apiserver/request.h"
@@ -21,9 +22,12 @@ const struct resource *custom_find(struct customs *customs, struct str group, st
 struct custom *custom_ref(struct custom *custom);
 struct custom *custom_unref(struct custom *custom);
 
-/* After a definition was written: the table, discovery and OpenAPI are brought up to date before this returns, and definitions
- * that are being deleted are worked on in the background. Blocks. */
+/* After a definition was written: the table, discovery and OpenAPI are brought up to date before this returns, and
+ * definitions that are being deleted are worked on in the background. Blocks. */
 void customs_reload(struct customs *customs);
+
+/* What a server that ended left half done goes on in the background. Once the server is complete. */
+void customs_resume(struct customs *customs);
 
 /* Deletes the custom objects in a namespace. ERR_CONFLICT: some are still there, as finalizers hold them. Blocks. */
 int customs_empty_namespace(struct customs *customs, struct str ns, struct err *err);

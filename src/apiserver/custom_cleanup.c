@@ -1,8 +1,8 @@
 /* custom_cleanup.c - a definition that is deleted takes its objects with it.
  *
- * The definition is held by a finalizer of the server's. A round deletes all objects; when none is left, the finalizer goes and
- * with it the definition. Objects that are held by finalizers of their own are waited for, by further rounds. No object
- * can slip in: a creation checks the definition's revision in its transaction (registry/custom.c). */
+ * The definition is held by a finalizer of the server's. A round deletes all objects; when none is left, the finalizer
+ * goes and with it the definition. Objects that are held by finalizers of their own are waited for, by further rounds.
+ * No object can slip in: a creation checks the definition's revision in its transaction (registry/custom.c). */
 #include "api/resources.h"
 #include "apiserver/custom_internal.h"
 #include "apiserver/registry.h"

@@ -1,13 +1,13 @@
 /* custom_compile.c - from a CustomResourceDefinition to rows of the resource table.
  *
  * Every served version gets a struct resource with a type made from its schema. All share one hidden row for the stored
- * form: as it is none of those that are asked for, every answer goes through convert_object(), which writes the version asked
- * for, prunes and defaults; so a definition may change its schema or its stored version under the objects. */
+ * form: as it is none of those that are asked for, every answer goes through convert_object(), which writes the version
+ * asked for, prunes and defaults; so a definition may change its schema or its stored version under the objects. */
 #include "apiserver/custom_internal.h"
 #include "schema/structural.h"
 
 #define CUSTOM_ARENA (64u << 20)
-#define ALL_VERBS                                                                                                      \
+#define ALL_VERBS \
     (VERB_GET | VERB_LIST | VERB_WATCH | VERB_CREATE | VERB_UPDATE | VERB_PATCH | VERB_DELETE | VERB_DELETE_COLLECTION)
 
 static int no_memory(struct err *err)
@@ -68,12 +68,13 @@ static bool make_columns(struct arena *arena, const struct json *list, struct re
     for (uint32_t i = 0; i < count; i++) {
         const struct json *item = &list->items[i];
 
-        columns[i + 1] = (struct column){ .name = json_str(json_member(item, "name")),
-                                          .type = json_str(json_member(item, "type")),
-                                          .format = json_str(json_member(item, "format")),
-                                          .doc = json_str(json_member(item, "description")),
-                                          .path = json_str(json_member(item, "jsonPath")),
-                                          .priority = (uint8_t)MIN(MAX(json_int(json_member(item, "priority"), 0), 0), 255) };
+        columns[i + 1] =
+            (struct column){ .name = json_str(json_member(item, "name")),
+                             .type = json_str(json_member(item, "type")),
+                             .format = json_str(json_member(item, "format")),
+                             .doc = json_str(json_member(item, "description")),
+                             .path = json_str(json_member(item, "jsonPath")),
+                             .priority = (uint8_t)MIN(MAX(json_int(json_member(item, "priority"), 0), 0), 255) };
     }
     resource->columns = columns;
     resource->column_count = count ? (uint8_t)(count + 1) : 0;

@@ -36,6 +36,7 @@ struct customs {
     struct mutex lock; /* of the pointer table */
     struct custom_table *table;
     struct mutex loading; /* one reload at a time */
+    atomic_bool stale;    /* a reload failed (no memory): it is tried again */
     struct strand *strand;
     struct mutex timer_lock;
     struct executor_timer *timer; /* another round of cleaning up */
@@ -44,7 +45,8 @@ struct customs {
 
 /* qsort() order of struct resource within a group: the version that clients should take first. */
 int custom_by_preference(const void *a, const void *b);
-/* Deletes all objects of the resource, in one namespace or (ns unset) everywhere. *ret_left: whether some are still there. */
+/* Deletes all objects of the resource, in one namespace or (ns unset) everywhere. *ret_left: whether some are still
+ * there. */
 int custom_delete_objects(struct apiserver *server, struct custom *custom, struct str ns, bool *ret_left,
                           struct err *err);
 /* One round over definitions that are being deleted or wait for their names, on the strand. */

@@ -137,7 +137,8 @@ static int find_resource(struct request *request, struct err *err)
         return 0;
     entry = apiserver_resource(request->server, info->group, info->version, info->plural);
     resource = entry ? entry->resource
-                     : custom_find(request->server->customs, info->group, info->version, info->plural, &request->custom);
+                     : custom_find(request->server->customs, info->group, info->version, info->plural,
+                                   &request->custom);
     if (!resource)
         return unknown_resource(err);
     request->resource = resource;

@@ -260,12 +260,27 @@ static int make_finalized(struct write *write, const struct json *old, struct js
     return 0;
 }
 
+/* Those who finalize a namespace that goes do not know of custom objects: they are deleted here, and what is held by
+ * finalizers of its own holds the namespace. */
+static int empty_namespace(struct request *request, struct err *err)
+{
+    struct write reader = { .request = request };
+    struct json *ns = NULL;
+    revision_t revision;
+    int code = write_read(&reader, request_key(request, STR_NULL, request->info.name), &ns, NULL, &revision, err);
+
+    if (code < 0 || request->dry_run || !json_at(ns, "metadata.deletionTimestamp"))
+        return code;
+    return customs_empty_namespace(request->server->customs, request->info.name, err);
+}
+
 int finalize_new(struct request *request, struct write **ret_write, struct err *err)
 {
-    /* Custom objects are no concern of those who finalize: they do not know of them. */
-    int code = str_is(request->resource->plural, "namespaces") ? customs_empty_namespace(request->server->customs, request->info.name, err) : 0;
+    int code = update_new(request, ret_write, err);
 
-    if (code == 0 && (code = update_new(request, ret_write, err)) == 0)
+    if (code == 0 && str_is(request->resource->plural, "namespaces"))
+        code = empty_namespace(request, err);
+    if (code == 0)
         (*ret_write)->make = make_finalized;
     return code;
 }

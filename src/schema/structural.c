@@ -1,9 +1,9 @@
 /* structural.c - from a JSON schema to a type and a compiled schema.
  *
- * Each node of the schema is one struct schema and, where it describes structure (not below allOf, anyOf, oneOf and not),
- * one struct type. Scalars share the types of built-in kinds; structs have size 0, which is what makes them dynamic:
- * object_normalize() prunes but does not judge the kinds of values, as schema_check_value() does that. Patterns are
- * compiled by PCRE2 into the arena, so that nothing needs to be freed one by one. */
+ * Each node of the schema is one struct schema and, where it describes structure (not below allOf, anyOf, oneOf and
+ * not), one struct type. Scalars share the types of built-in kinds; structs have size 0, which is what makes them
+ * dynamic: object_normalize() prunes but does not judge the kinds of values, as schema_check_value() does that.
+ * Patterns are compiled by PCRE2 into the arena, so that nothing needs to be freed one by one. */
 #include "schema/structural.h"
 
 #include "schema/structural_internal.h"
@@ -95,7 +95,8 @@ static bool number_of(const struct json *json, const char *name, double *ret_num
     return member;
 }
 
-static bool compile_children(struct arena *arena, const struct json *json, const char *name, struct schema_list *ret_list)
+static bool compile_children(struct arena *arena, const struct json *json, const char *name,
+                             struct schema_list *ret_list)
 {
     const struct json *list = member_of(json, name, JSON_ARRAY);
     const struct schema **items;
@@ -112,7 +113,8 @@ static bool compile_children(struct arena *arena, const struct json *json, const
     return true;
 }
 
-static bool compile_child(struct arena *arena, const struct json *json, const char *name, const struct schema **ret_child)
+static bool compile_child(struct arena *arena, const struct json *json, const char *name,
+                          const struct schema **ret_child)
 {
     const struct json *child = member_of(json, name, JSON_OBJECT);
 
@@ -138,7 +140,8 @@ static bool compile_properties(struct arena *arena, const struct json *json, str
     if (!properties)
         return false;
     for (uint32_t i = 0; i < list->count; i++) {
-        properties[i] = (struct schema_property){ list->members[i].key, schema_compile(arena, &list->members[i].value) };
+        properties[i] =
+            (struct schema_property){ list->members[i].key, schema_compile(arena, &list->members[i].value) };
         if (!properties[i].schema)
             return false;
     }
@@ -183,8 +186,7 @@ const struct schema *schema_compile(struct arena *arena, const struct json *json
     if (!schema)
         return NULL;
     compile_scalars(json, schema);
-    if (!str_empty(schema->pattern_text) &&
-        !(schema->pattern = schema_pattern(arena, schema->pattern_text, NULL, 0)))
+    if (!str_empty(schema->pattern_text) && !(schema->pattern = schema_pattern(arena, schema->pattern_text, NULL, 0)))
         return NULL;
     if (!compile_properties(arena, json, schema) || !compile_child(arena, json, "items", &schema->items) ||
         !compile_child(arena, json, "additionalProperties", &schema->additional) ||
@@ -308,8 +310,7 @@ static const struct type *make_type(struct arena *arena, const struct json *json
         return &type_int_or_string;
     switch (schema_kind_of(json_str(json_member(json, "type")))) {
     case SCHEMA_BOOLEAN: return &type_bool;
-    case SCHEMA_INTEGER:
-        return str_is(json_str(json_member(json, "format")), "int32") ? &type_int32 : &type_int64;
+    case SCHEMA_INTEGER: return str_is(json_str(json_member(json, "format")), "int32") ? &type_int32 : &type_int64;
     case SCHEMA_NUMBER: return &type_double;
     case SCHEMA_STRING: return &type_string;
     case SCHEMA_ARRAY: return make_container(arena, TYPE_LIST, json_member(json, "items"));

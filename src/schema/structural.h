@@ -1,9 +1,9 @@
 /* structural.h - types made at run time from the structural schemas of CustomResourceDefinitions.
  *
- * A JSON schema becomes two things. A struct type, for what all objects go through: pruning, defaults, server-side apply,
- * lists by key. And a struct schema, which says what values must be like beyond that: ranges, patterns, lengths, allOf
- * and the like. Both live in the arena that they were made in, are slices of the schema's tree (which must stay), and
- * never change: any thread may read them. */
+ * A JSON schema becomes two things. A struct type, for what all objects go through: pruning, defaults, server-side
+ * apply, lists by key. And a struct schema, which says what values must be like beyond that: ranges, patterns, lengths,
+ * allOf and the like. Both live in the arena that they were made in, are slices of the schema's tree (which must stay),
+ * and never change: any thread may read them. */
 #pragma once
 
 #include "base/arena.h"

@@ -30,8 +30,8 @@ struct schema {
     enum schema_kind kind;
     bool nullable, int_or_string, embedded;
     bool has_minimum, has_maximum, exclusive_minimum, exclusive_maximum;
-    bool unique; /* list-type set or map */
-    double minimum, maximum, multiple_of; /* multiple_of 0: any */
+    bool unique;                                                                          /* list-type set or map */
+    double minimum, maximum, multiple_of;                                                 /* multiple_of 0: any */
     int64_t min_length, max_length, min_items, max_items, min_properties, max_properties; /* -1: no limit */
     struct str format, pattern_text;
     const pcre2_code *pattern;

@@ -1,8 +1,8 @@
 /* structural_rules.c - whether a schema may be the schema of a custom resource.
  *
- * Structural means: every value outside allOf, anyOf, oneOf and not has a type; those four only narrow what the structure
- * around them says. What would make a schema ambiguous or checks expensive (references, patterns for names, unique
- * items) is refused, as Kubernetes does. */
+ * Structural means: every value outside allOf, anyOf, oneOf and not has a type; those four only narrow what the
+ * structure around them says. What would make a schema ambiguous or checks expensive (references, patterns for names,
+ * unique items) is refused, as Kubernetes does. */
 #include "schema/structural_internal.h"
 
 #define PROBLEM_MAX 160
@@ -68,12 +68,14 @@ static void check_forbidden(struct rules_walk *walk, const struct json *node, st
 
 static void check_type(struct rules_walk *walk, const struct json *node, struct str field, enum position position)
 {
-    static const char *const where[] = { "at the root", "for specified object fields", "for specified array items", "" };
+    static const char *const where[] = { "at the root", "for specified object fields", "for specified array items",
+                                         "" };
     struct str type = json_str(present(node, "type"));
 
     if (!str_empty(type) && schema_kind_of(type) == SCHEMA_ANY) {
         causes_add(walk->causes, CAUSE_NOT_SUPPORTED, below(walk, field, "type"),
-                   "Unsupported value: \"" STR_FMT "\": supported values: \"array\", \"boolean\", \"integer\", \"number\", "
+                   "Unsupported value: \"" STR_FMT
+                   "\": supported values: \"array\", \"boolean\", \"integer\", \"number\", "
                    "\"object\", \"string\"",
                    STR_ARG(type));
         return;
@@ -89,7 +91,8 @@ static void check_type(struct rules_walk *walk, const struct json *node, struct 
                    where[position]);
     if (!str_empty(type) && flag(node, "x-kubernetes-int-or-string"))
         causes_add(walk->causes, CAUSE_INVALID, below(walk, field, "type"),
-                   "Invalid value: \"" STR_FMT "\": must be empty if x-kubernetes-int-or-string is true", STR_ARG(type));
+                   "Invalid value: \"" STR_FMT "\": must be empty if x-kubernetes-int-or-string is true",
+                   STR_ARG(type));
     if (flag(node, "x-kubernetes-embedded-resource") && !str_is(type, "object"))
         causes_add(walk->causes, CAUSE_INVALID, below(walk, field, "type"),
                    "Invalid value: \"" STR_FMT "\": must be object if x-kubernetes-embedded-resource is true",
@@ -128,18 +131,19 @@ static void check_keys(struct rules_walk *walk, const struct json *node, const s
     const struct json *items = present(node, "items"), *properties = present(items, "properties");
 
     for (uint32_t i = 0; i < keys->count; i++) {
-        struct str key = json_str(&keys->items[i]), where = arena_printf(walk->causes->arena, STR_FMT
-                                                                         ".x-kubernetes-list-map-keys[%u]",
-                                                                         STR_ARG(field), i);
+        struct str key = json_str(&keys->items[i]),
+                   where =
+                       arena_printf(walk->causes->arena, STR_FMT ".x-kubernetes-list-map-keys[%u]", STR_ARG(field), i);
         const struct json *property = json_get(properties, key);
 
         if (!property)
             causes_add(walk->causes, CAUSE_INVALID, where,
                        "Invalid value: \"" STR_FMT "\": entries must all be names of item properties", STR_ARG(key));
         else if (!is_required(items, key) && !present(property, "default"))
-            causes_add(walk->causes, CAUSE_REQUIRED, where,
-                       "Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be "
-                       "a required property");
+            causes_add(
+                walk->causes, CAUSE_REQUIRED, where,
+                "Required value: this property is in x-kubernetes-list-map-keys, so it must have a default or be "
+                "a required property");
     }
 }
 

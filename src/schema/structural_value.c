@@ -1,8 +1,8 @@
 /* structural_value.c - values against a compiled schema, with the messages that Kubernetes' validators give.
  *
  * What the schema leaves open passes. A value of a wrong kind is told once and not looked into. Alternatives (anyOf,
- * oneOf, not) are tried with findings of their own that nobody sees. Patterns run with a limit on their steps, so that no
- * pattern and text can hold a thread; one that reaches it does not match. */
+ * oneOf, not) are tried with findings of their own that nobody sees. Patterns run with a limit on their steps, so that
+ * no pattern and text can hold a thread; one that reaches it does not match. */
 #include <math.h>
 
 #include "schema/structural_internal.h"
@@ -62,8 +62,8 @@ static bool kind_fits(const struct schema *schema, const struct json *json)
 }
 
 /* "Invalid value: 5: spec.x in body should be ..." */
-static void PRINTF(4, 5) add_invalid(struct causes *causes, const struct path *at, const struct json *json,
-                                     const char *fmt, ...)
+static void PRINTF(4, 5)
+    add_invalid(struct causes *causes, const struct path *at, const struct json *json, const char *fmt, ...)
 {
     char text[PATH_TEXT_MAX];
     struct str where = WHERE(at, text), why;
@@ -186,7 +186,8 @@ static void check_enum(const struct schema *schema, const struct json *json, con
 static bool same_key(const struct json *keys, const struct json *a, const struct json *b)
 {
     for (uint32_t i = 0; i < keys->count; i++) {
-        const struct json *left = json_get(a, json_str(&keys->items[i])), *right = json_get(b, json_str(&keys->items[i]));
+        const struct json *left = json_get(a, json_str(&keys->items[i])),
+                          *right = json_get(b, json_str(&keys->items[i]));
 
         if (!left != !right || (left && !json_equal(left, right)))
             return false;
@@ -230,8 +231,10 @@ static void check_array(const struct schema *schema, const struct json *json, co
         causes_add(causes, CAUSE_TOO_MANY, WHERE(at, text), "Too many: %u: must have at most %lld items", json->count,
                    (long long)schema->max_items);
     if (json->count < schema->min_items)
-        add_invalid(causes, at, &(struct json){ .kind = JSON_NUMBER, .is_int = true,
-                                                .number = { arena_printf(causes->arena, "%u", json->count), json->count } },
+        add_invalid(causes, at,
+                    &(struct json){ .kind = JSON_NUMBER,
+                                    .is_int = true,
+                                    .number = { arena_printf(causes->arena, "%u", json->count), json->count } },
                     "in body should have at least %lld items", (long long)schema->min_items);
     if (schema->unique)
         check_unique(schema, json, at, causes);
@@ -291,7 +294,8 @@ static void check_object(const struct schema *schema, const struct json *json, c
         causes_add(causes, CAUSE_TOO_MANY, WHERE(at, text), "Too many: %u: must have at most %lld items", json->count,
                    (long long)schema->max_properties);
     if (json->count < schema->min_properties)
-        add_invalid(causes, at, json, "in body should have at least %lld properties", (long long)schema->min_properties);
+        add_invalid(causes, at, json, "in body should have at least %lld properties",
+                    (long long)schema->min_properties);
     if (schema->embedded)
         for (const char *const *name = (const char *const[]){ "apiVersion", "kind", NULL }; *name; name++) {
             struct path member = member_path(at, str_from(*name));

@@ -1,8 +1,8 @@
 /* crd.c - CustomResourceDefinitions: their names, their schemas, and what their status says.
  *
- * The status is worked out with every write, in the same transaction: names that no other definition of the group has are
- * accepted, and a definition whose names were accepted once is established. So who creates one finds it established in
- * the answer, and its resources served (custom.c). */
+ * The status is worked out with every write, in the same transaction: names that no other definition of the group has
+ * are accepted, and a definition whose names were accepted once is established. So who creates one finds it established
+ * in the answer, and its resources served (custom.c). */
 #include "api/resources.h"
 #include "apiserver/custom_internal.h"
 #include "apiserver/registry/rules.h"
@@ -189,8 +189,8 @@ static void check_selectable(const struct json *fields, struct str field, struct
         struct str path = json_str(json_member(&fields->items[i], "jsonPath"));
 
         if (!is_member_path(path, NULL) || str_has_prefix(path, STR(".metadata.")))
-            add_invalid_str(causes, field_path(causes, STR_FMT ".selectableFields[%u].jsonPath", STR_ARG(field), i), path,
-                            "must be a path of members outside metadata");
+            add_invalid_str(causes, field_path(causes, STR_FMT ".selectableFields[%u].jsonPath", STR_ARG(field), i),
+                            path, "must be a path of members outside metadata");
     }
 }
 
@@ -284,7 +284,8 @@ static void validate_update(struct request *request, const struct json *object, 
     for (uint32_t i = 0; json_is(stored, JSON_ARRAY) && i < stored->count; i++)
         if (!has_version(object, json_str(&stored->items[i])))
             add_invalid_str(causes, field_path(causes, "status.storedVersions[%u]", i), json_str(&stored->items[i]),
-                            "missing from spec.versions; " "an object may still be stored in it");
+                            "missing from spec.versions; "
+                            "an object may still be stored in it");
 }
 
 /* -- the status -- */
@@ -445,11 +446,12 @@ static int deleting(struct request *request, struct json *object, struct err *er
 {
     struct json *status = json_ensure(request->arena, object, STR("status"), JSON_OBJECT);
 
-    return status ? set_condition(request, status, "Terminating", "True", "InstanceDeletionPending",
-                                  STR("CustomResourceDefinition marked for deletion; CustomResource deletion will begin "
-                                      "soon"),
-                                  err)
-                  : out_of_memory(err);
+    return status
+               ? set_condition(request, status, "Terminating", "True", "InstanceDeletionPending",
+                               STR("CustomResourceDefinition marked for deletion; CustomResource deletion will begin "
+                                   "soon"),
+                               err)
+               : out_of_memory(err);
 }
 
 static void committed(struct request *request)

@@ -3,7 +3,8 @@
 #include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
 
-/* The definition is there and stays: its check joins the transaction, so that nothing is created beside its cleaning up. */
+/* The definition is there and stays: its check joins the transaction, so that nothing is created beside its cleaning
+ * up. */
 static int transact(struct write *write, struct json *object, const struct json *old, struct err *err)
 {
     struct request *request = write->request;

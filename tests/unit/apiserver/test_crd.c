@@ -34,10 +34,10 @@ static void walk(struct fixture *f, const struct step *steps, size_t count)
 #define TABS "/apis/stable.example.com/v1/namespaces/default/crontabs"
 
 /* A definition with one version of that schema, and more of the version behind it. */
-#define DEFINITION(plural, kind, schema, more)                                                                         \
-    "{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':{'name':'" plural            \
-    ".stable.example.com'},'spec':{'group':'stable.example.com','scope':'Namespaced','names':{'plural':'" plural       \
-    "','kind':'" kind "','shortNames':['" plural "s']},'versions':[{'name':'v1','served':true,'storage':true,"         \
+#define DEFINITION(plural, kind, schema, more)                                                                   \
+    "{'apiVersion':'apiextensions.k8s.io/v1','kind':'CustomResourceDefinition','metadata':{'name':'" plural      \
+    ".stable.example.com'},'spec':{'group':'stable.example.com','scope':'Namespaced','names':{'plural':'" plural \
+    "','kind':'" kind "','shortNames':['" plural "s']},'versions':[{'name':'v1','served':true,'storage':true,"   \
     "'schema':{'openAPIV3Schema':" schema "}" more "}]}}"
 
 #define SPEC(properties) "{'type':'object','properties':{'spec':{'type':'object','properties':{" properties "}}}}"
@@ -53,17 +53,19 @@ static void walk(struct fixture *f, const struct step *steps, size_t count)
     "'free':{'type':'object','x-kubernetes-preserve-unknown-fields':true},"                                            \
     "'labels':{'type':'object','additionalProperties':{'type':'string'},'maxProperties':2},"                           \
     "'steps':{'type':'array','maxItems':3,'x-kubernetes-list-type':'map','x-kubernetes-list-map-keys':['name'],"       \
-    "'items':{'type':'object','required':['name'],'properties':{'name':{'type':'string'},'image':{'type':'string'}}}}," \
+    "'items':{'type':'object','required':['name'],'properties':{'name':{'type':'string'},'image':{'type':'string'}}}}" \
+    ","                                                                                                                \
     "'either':{'type':'object','properties':{'a':{'type':'string'},'b':{'type':'string'}},"                            \
     "'oneOf':[{'required':['a']},{'required':['b']}]}}},"                                                              \
     "'status':{'type':'object','properties':{'replicas':{'type':'integer'},'selector':{'type':'string'}}}}}"
-#define CRON_MORE                                                                                                      \
-    ",'subresources':{'status':{},'scale':{'specReplicasPath':'.spec.replicas','statusReplicasPath':'.status.replicas'," \
-    "'labelSelectorPath':'.status.selector'}},'selectableFields':[{'jsonPath':'.spec.policy'}],"                       \
-    "'additionalPrinterColumns':[{'name':'Cron','type':'string','jsonPath':'.spec.cron'},"                             \
+#define CRON_MORE                                                                                              \
+    ",'subresources':{'status':{},'scale':{'specReplicasPath':'.spec.replicas','statusReplicasPath':'.status." \
+    "replicas',"                                                                                               \
+    "'labelSelectorPath':'.status.selector'}},'selectableFields':[{'jsonPath':'.spec.policy'}],"               \
+    "'additionalPrinterColumns':[{'name':'Cron','type':'string','jsonPath':'.spec.cron'},"                     \
     "{'name':'Age','type':'date','jsonPath':'.metadata.creationTimestamp'}]"
 #define CRON DEFINITION("crontabs", "CronTab", CRON_SCHEMA, CRON_MORE)
-#define TAB(name, spec)                                                                        \
+#define TAB(name, spec) \
     "{'apiVersion':'stable.example.com/v1','kind':'CronTab','metadata':{'name':'" name "'},'spec':{" spec "}}"
 
 static const struct step definition_steps[] = {
@@ -75,14 +77,17 @@ static const struct step definition_steps[] = {
     { "finalizer", "GET", CRDS "/crontabs.stable.example.com", NULL, NULL, 200,
       "'customresourcecleanup.apiextensions.k8s.io'" },
     { "group list", "GET", "/apis", NULL, NULL, 200, "'groupVersion':'stable.example.com/v1'" },
-    { "group", "GET", "/apis/stable.example.com", NULL, NULL, 200, "'preferredVersion':{'groupVersion':'stable.example.com/v1'" },
+    { "group", "GET", "/apis/stable.example.com", NULL, NULL, 200,
+      "'preferredVersion':{'groupVersion':'stable.example.com/v1'" },
     { "resources", "GET", "/apis/stable.example.com/v1", NULL, NULL, 200,
       "'name':'crontabs','singularName':'crontab','namespaced':true,'kind':'CronTab','verbs':" },
     { "short names", "GET", "/apis/stable.example.com/v1", NULL, NULL, 200, "'shortNames':['crontabss']" },
     { "subresources", "GET", "/apis/stable.example.com/v1", NULL, NULL, 200, "'name':'crontabs/scale'" },
     { "OpenAPI index", "GET", "/openapi/v3", NULL, NULL, 200, "'apis/stable.example.com/v1'" },
-    { "OpenAPI", "GET", "/openapi/v3/apis/stable.example.com/v1", NULL, NULL, 200, "'description':'A job by the clock.'" },
-    { "OpenAPI name", "GET", "/openapi/v3/apis/stable.example.com/v1", NULL, NULL, 200, "'com.example.stable.v1.CronTab'" },
+    { "OpenAPI", "GET", "/openapi/v3/apis/stable.example.com/v1", NULL, NULL, 200,
+      "'description':'A job by the clock.'" },
+    { "OpenAPI name", "GET", "/openapi/v3/apis/stable.example.com/v1", NULL, NULL, 200,
+      "'com.example.stable.v1.CronTab'" },
     { "OpenAPI 2", "GET", "/openapi/v2", NULL, NULL, 200, "'com.example.stable.v1.CronTab'" },
     { "an empty list", "GET", TABS, NULL, NULL, 200, "'kind':'CronTabList'" },
     { "of all namespaces", "GET", "/apis/stable.example.com/v1/crontabs", NULL, NULL, 200, "'items':[]" },
@@ -91,20 +96,24 @@ static const struct step definition_steps[] = {
 static const struct step object_steps[] = {
     { "create", "POST", TABS, TAB("a", "'cron':'* * *'"), NULL, 201, "'replicas':1" },
     { "default of a string", "GET", TABS "/a", NULL, NULL, 200, "'note':'none'" },
-    { "twice", "POST", TABS, TAB("a", "'cron':'* * *'"), NULL, 409, "crontabs.stable.example.com \\'a\\' already exists" },
+    { "twice", "POST", TABS, TAB("a", "'cron':'* * *'"), NULL, 409,
+      "crontabs.stable.example.com \\'a\\' already exists" },
     { "generation", "GET", TABS "/a", NULL, NULL, 200, "'generation':1" },
     { "list", "GET", TABS, NULL, NULL, 200, "'cron':'* * *'" },
     { "absent", "GET", TABS "/b", NULL, NULL, 404, "crontabs.stable.example.com \\'b\\' not found" },
-    { "required", "POST", TABS, TAB("b", ""), NULL, 422, "CronTab.stable.example.com \\'b\\' is invalid: spec.cron: Required value" },
+    { "required", "POST", TABS, TAB("b", ""), NULL, 422,
+      "CronTab.stable.example.com \\'b\\' is invalid: spec.cron: Required value" },
     { "type", "POST", TABS, TAB("b", "'cron':3"), NULL, 422,
       "spec.cron: Invalid value: \\'integer\\': spec.cron in body must be of type string: \\'integer\\'" },
     { "pattern", "POST", TABS, TAB("b", "'cron':'abc'"), NULL, 422,
       "spec.cron: Invalid value: \\'abc\\': spec.cron in body should match" },
     { "short", "POST", TABS, TAB("b", "'cron':'*'"), NULL, 422, "should be at least 3 chars long" },
-    { "long", "POST", TABS, TAB("b", "'cron':'* * * * * * * * * * * *'"), NULL, 422, "Too long: may not be more than 20" },
+    { "long", "POST", TABS, TAB("b", "'cron':'* * * * * * * * * * * *'"), NULL, 422,
+      "Too long: may not be more than 20" },
     { "minimum", "POST", TABS, TAB("b", "'cron':'* *','replicas':0"), NULL, 422,
       "spec.replicas: Invalid value: 0: spec.replicas in body should be greater than or equal to 1" },
-    { "maximum", "POST", TABS, TAB("b", "'cron':'* *','replicas':11"), NULL, 422, "should be less than or equal to 10" },
+    { "maximum", "POST", TABS, TAB("b", "'cron':'* *','replicas':11"), NULL, 422,
+      "should be less than or equal to 10" },
     { "enum", "POST", TABS, TAB("b", "'cron':'* *','policy':'x'"), NULL, 422,
       "spec.policy: Unsupported value: \\'x\\': supported values: \\'Allow\\', \\'Forbid\\'" },
     { "int or string", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','port':true"), NULL, 422,
@@ -112,9 +121,12 @@ static const struct step object_steps[] = {
     { "int", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','port':8"), NULL, 201, "'port':8" },
     { "string", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','port':'8'"), NULL, 201, "'port':'8'" },
     { "nullable", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','note':null"), NULL, 201, "'note':null" },
-    { "null is absent", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','replicas':null"), NULL, 201, "'replicas':1" },
-    { "map", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','labels':{'a':1}"), NULL, 422, "must be of type string" },
-    { "map too large", "POST", TABS, TAB("b", "'cron':'* *','labels':{'a':'1','b':'2','c':'3'}"), NULL, 422, "Too many: 3" },
+    { "null is absent", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','replicas':null"), NULL, 201,
+      "'replicas':1" },
+    { "map", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','labels':{'a':1}"), NULL, 422,
+      "must be of type string" },
+    { "map too large", "POST", TABS, TAB("b", "'cron':'* *','labels':{'a':'1','b':'2','c':'3'}"), NULL, 422,
+      "Too many: 3" },
     { "duplicate key", "POST", TABS, TAB("b", "'cron':'* *','steps':[{'name':'x'},{'name':'x'}]"), NULL, 422,
       "spec.steps[1]: Duplicate value" },
     { "too many", "POST", TABS, TAB("b", "'cron':'* *','steps':[{'name':'x'},{'name':'y'},{'name':'z'},{'name':'q'}]"),
@@ -126,34 +138,41 @@ static const struct step object_steps[] = {
       "strict decoding error: unknown field \\'spec.zip\\'" },
     { "preserved", "POST", TABS "?dryRun=All", TAB("b", "'cron':'* *','free':{'any':{'thing':[1]}}"), NULL, 201,
       "'free':{'any':{'thing':[1]}}" },
-    { "wrong kind", "POST", TABS, "{'kind':'Pod','apiVersion':'v1','metadata':{'name':'b'}}", NULL, 400, "cannot be handled as a CronTab" },
+    { "wrong kind", "POST", TABS, "{'kind':'Pod','apiVersion':'v1','metadata':{'name':'b'}}", NULL, 400,
+      "cannot be handled as a CronTab" },
     { "bad metadata", "POST", TABS, "{'metadata':{'name':'A_'},'spec':{'cron':'* *'}}", NULL, 422, "metadata.name" },
     { "merge patch", "PATCH", TABS "/a", "{'spec':{'replicas':2}}", MERGE, 200, "'generation':2" },
     { "null brings the default back", "PATCH", TABS "/a", "{'spec':{'replicas':null}}", MERGE, 200, "'replicas':1" },
-    { "json patch", "PATCH", TABS "/a", "[{'op':'replace','path':'/spec/policy','value':'Allow'}]", JSON_PATCH, 422, NULL },
-    { "json patch that fits", "PATCH", TABS "/a", "[{'op':'add','path':'/spec/policy','value':'Allow'}]", JSON_PATCH, 200, "'policy':'Allow'" },
+    { "json patch", "PATCH", TABS "/a", "[{'op':'replace','path':'/spec/policy','value':'Allow'}]", JSON_PATCH, 422,
+      NULL },
+    { "json patch that fits", "PATCH", TABS "/a", "[{'op':'add','path':'/spec/policy','value':'Allow'}]", JSON_PATCH,
+      200, "'policy':'Allow'" },
     { "invalid patch", "PATCH", TABS "/a", "{'spec':{'replicas':99}}", MERGE, 422, "spec.replicas" },
     { "strategic", "PATCH", TABS "/a", "{'spec':{'replicas':3}}", STRATEGIC, 415, "application/merge-patch+json" },
     { "put", "PUT", TABS "/a", TAB("a", "'cron':'1 2','policy':'Forbid'"), NULL, 200, "'cron':'1 2'" },
-    { "stale", "PUT", TABS "/a", "{'metadata':{'name':'a','resourceVersion':'1'},'spec':{'cron':'* *'}}", NULL, 409, "modified" },
+    { "stale", "PUT", TABS "/a", "{'metadata':{'name':'a','resourceVersion':'1'},'spec':{'cron':'* *'}}", NULL, 409,
+      "modified" },
     { "status is not taken here", "PATCH", TABS "/a", "{'status':{'replicas':5}}", MERGE, 200, "!'status':{" },
-    { "status", "PATCH", TABS "/a/status", "{'status':{'replicas':5,'selector':'a=b'},'spec':{'cron':'9 9'}}", MERGE, 200,
-      "'status':{'replicas':5" },
+    { "status", "PATCH", TABS "/a/status", "{'status':{'replicas':5,'selector':'a=b'},'spec':{'cron':'9 9'}}", MERGE,
+      200, "'status':{'replicas':5" },
     { "status changes nothing else", "GET", TABS "/a", NULL, NULL, 200, "'cron':'1 2'" },
     { "status is checked", "PATCH", TABS "/a/status", "{'status':{'replicas':'x'}}", MERGE, 422, "status.replicas" },
-    { "scale", "GET", TABS "/a/scale", NULL, NULL, 200, "'spec':{'replicas':1},'status':{'replicas':5,'selector':'a=b'}" },
+    { "scale", "GET", TABS "/a/scale", NULL, NULL, 200,
+      "'spec':{'replicas':1},'status':{'replicas':5,'selector':'a=b'}" },
     { "scaling", "PATCH", TABS "/a/scale", "{'spec':{'replicas':4}}", MERGE, 200, "'spec':{'replicas':4}" },
     { "scaled", "GET", TABS "/a", NULL, NULL, 200, "'replicas':4" },
     { "scaling too far", "PATCH", TABS "/a/scale", "{'spec':{'replicas':40}}", MERGE, 422, "spec.replicas" },
     { "field selector", "GET", TABS "?fieldSelector=spec.policy%3DForbid", NULL, NULL, 200, "'name':'a'" },
     { "that does not match", "GET", TABS "?fieldSelector=spec.policy%3DAllow", NULL, NULL, 200, "'items':[]" },
-    { "unknown field selector", "GET", TABS "?fieldSelector=spec.cron%3Dx", NULL, NULL, 400, "field label not supported" },
+    { "unknown field selector", "GET", TABS "?fieldSelector=spec.cron%3Dx", NULL, NULL, 400,
+      "field label not supported" },
     { "apply", "PATCH", TABS "/s?fieldManager=x",
-      "{'apiVersion':'stable.example.com/v1','kind':'CronTab','spec':{'cron':'* *','steps':[{'name':'one','image':'i'}]}}",
+      "{'apiVersion':'stable.example.com/v1','kind':'CronTab','spec':{'cron':'* "
+      "*','steps':[{'name':'one','image':'i'}]}}",
       APPLY, 201, "'k:{\\'name\\':\\'one\\'}'" },
     { "defaults are nobody's", "GET", TABS "/s", NULL, NULL, 200, "!'f:replicas'" },
-    { "again", "PATCH", TABS "/s?fieldManager=x", "{'spec':{'cron':'* *','steps':[{'name':'one','image':'i'}]}}", APPLY, 200,
-      "'generation':1" },
+    { "again", "PATCH", TABS "/s?fieldManager=x", "{'spec':{'cron':'* *','steps':[{'name':'one','image':'i'}]}}", APPLY,
+      200, "'generation':1" },
     { "another manager's element", "PATCH", TABS "/s?fieldManager=y", "{'spec':{'steps':[{'name':'two'}]}}", APPLY, 200,
       "'steps':[{'image':'i','name':'one'},{'name':'two'}]" },
     { "conflict", "PATCH", TABS "/s?fieldManager=y", "{'spec':{'cron':'1 1'}}", APPLY, 409,
@@ -197,36 +216,59 @@ static void test_tables(void **state)
 }
 
 static const struct step bad_definitions[] = {
-    { "name", "POST", CRDS, "{'metadata':{'name':'x'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
-      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}", NULL, 422,
-      "metadata.name: Invalid value: \\'x\\': must be spec.names.plural+\\'.\\'+spec.group" },
-    { "scope", "POST", CRDS, "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Moon','names':{'plural':'cs','kind':'C'},"
-      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}", NULL, 422,
-      "spec.scope: Unsupported value: \\'Moon\\'" },
-    { "two stored", "POST", CRDS, "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
+    { "name", "POST", CRDS,
+      "{'metadata':{'name':'x'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
+      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}",
+      NULL, 422, "metadata.name: Invalid value: \\'x\\': must be spec.names.plural+\\'.\\'+spec.group" },
+    { "scope", "POST", CRDS,
+      "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Moon','names':{'plural':'cs','kind':'C'},"
+      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}",
+      NULL, 422, "spec.scope: Unsupported value: \\'Moon\\'" },
+    { "two stored", "POST", CRDS,
+      "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
       "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}},"
-      "{'name':'v2','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}", NULL, 422,
-      "must have exactly one version marked as storage version" },
-    { "no schema", "POST", CRDS, "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
-      "'versions':[{'name':'v1','served':true,'storage':true}]}}", NULL, 422, "schemas are required" },
+      "{'name':'v2','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}",
+      NULL, 422, "must have exactly one version marked as storage version" },
+    { "no schema", "POST", CRDS,
+      "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
+      "'versions':[{'name':'v1','served':true,'storage':true}]}}",
+      NULL, 422, "schemas are required" },
     { "no type", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{}"), ""), NULL, 422,
-      "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[a].type: Required value: must not be empty for specified object fields" },
+      "spec.versions[0].schema.openAPIV3Schema.properties[spec].properties[a].type: Required value: must not be empty "
+      "for specified object fields" },
     { "root", "POST", CRDS, DEFINITION("cs", "C", "{'type':'string'}", ""), NULL, 422, "must be object at the root" },
-    { "array without items", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'array'}"), ""), NULL, 422, "items: Required value" },
-    { "reference", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'object','$ref':'#/x'}"), ""), NULL, 422, "Forbidden" },
-    { "unique items", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'array','uniqueItems':true,'items':{'type':'string'}}"), ""), NULL, 422, "uniqueItems" },
-    { "pattern", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'string','pattern':'('}"), ""), NULL, 422, "must be a valid regular expression" },
-    { "default", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'integer','default':'x'}"), ""), NULL, 422, "properties[a].default" },
-    { "type in allOf", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'integer','allOf':[{'type':'integer'}]}"), ""), NULL, 422, "must be empty to be structural" },
-    { "list keys", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'array','x-kubernetes-list-type':'map','items':{'type':'object'}}"), ""), NULL, 422, "x-kubernetes-list-map-keys: Required value" },
-    { "column", "POST", CRDS, DEFINITION("cs", "C", SPEC(""), ",'additionalPrinterColumns':[{'name':'x','type':'q','jsonPath':'.a'}]"), NULL, 422, "additionalPrinterColumns[0].type" },
-    { "webhook", "POST", CRDS, "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
+    { "array without items", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'array'}"), ""), NULL, 422,
+      "items: Required value" },
+    { "reference", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'object','$ref':'#/x'}"), ""), NULL, 422,
+      "Forbidden" },
+    { "unique items", "POST", CRDS,
+      DEFINITION("cs", "C", SPEC("'a':{'type':'array','uniqueItems':true,'items':{'type':'string'}}"), ""), NULL, 422,
+      "uniqueItems" },
+    { "pattern", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'string','pattern':'('}"), ""), NULL, 422,
+      "must be a valid regular expression" },
+    { "default", "POST", CRDS, DEFINITION("cs", "C", SPEC("'a':{'type':'integer','default':'x'}"), ""), NULL, 422,
+      "properties[a].default" },
+    { "type in allOf", "POST", CRDS,
+      DEFINITION("cs", "C", SPEC("'a':{'type':'integer','allOf':[{'type':'integer'}]}"), ""), NULL, 422,
+      "must be empty to be structural" },
+    { "list keys", "POST", CRDS,
+      DEFINITION("cs", "C", SPEC("'a':{'type':'array','x-kubernetes-list-type':'map','items':{'type':'object'}}"), ""),
+      NULL, 422, "x-kubernetes-list-map-keys: Required value" },
+    { "column", "POST", CRDS,
+      DEFINITION("cs", "C", SPEC(""), ",'additionalPrinterColumns':[{'name':'x','type':'q','jsonPath':'.a'}]"), NULL,
+      422, "additionalPrinterColumns[0].type" },
+    { "webhook", "POST", CRDS,
+      "{'metadata':{'name':'cs.a.b'},'spec':{'group':'a.b','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
       "'conversion':{'strategy':'Webhook','webhook':{'conversionReviewVersions':['v1']}},"
-      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}", NULL, 422,
-      "conversion webhooks are not supported" },
-    { "unknown extension", "POST", CRDS "?fieldValidation=Strict", DEFINITION("cs", "C", SPEC("'a':{'type':'string','x-other':1}"), ""), NULL, 400, "x-other" },
-    { "protected", "POST", CRDS, "{'metadata':{'name':'cs.a.k8s.io'},'spec':{'group':'a.k8s.io','scope':'Cluster','names':{'plural':'cs','kind':'C'},"
-      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}", NULL, 422, "api-approved.kubernetes.io" },
+      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}",
+      NULL, 422, "conversion webhooks are not supported" },
+    { "unknown extension", "POST", CRDS "?fieldValidation=Strict",
+      DEFINITION("cs", "C", SPEC("'a':{'type':'string','x-other':1}"), ""), NULL, 400, "x-other" },
+    { "protected", "POST", CRDS,
+      "{'metadata':{'name':'cs.a.k8s.io'},'spec':{'group':'a.k8s.io','scope':'Cluster','names':{'plural':'cs','kind':'"
+      "C'},"
+      "'versions':[{'name':'v1','served':true,'storage':true,'schema':{'openAPIV3Schema':{'type':'object'}}}]}}",
+      NULL, 422, "api-approved.kubernetes.io" },
 };
 
 static void test_bad_definitions(void **state)
@@ -246,8 +288,9 @@ static void test_rules_warn(void **state)
 
     (void)state;
     fixture_init(&f);
-    a = must(&f, 201, "POST", CRDS,
-             DEFINITION("cs", "C", SPEC("'a':{'type':'integer','x-kubernetes-validations':[{'rule':'self > 0'}]}"), ""));
+    a = must(
+        &f, 201, "POST", CRDS,
+        DEFINITION("cs", "C", SPEC("'a':{'type':'integer','x-kubernetes-validations':[{'rule':'self > 0'}]}"), ""));
     assert_int_equal(a.warnings, 1);
     assert_non_null(strstr(a.warning, "does not evaluate them yet"));
     fixture_deinit(&f);
@@ -284,8 +327,7 @@ static void test_deletion(void **state)
     fixture_init(&f);
     must(&f, 201, "POST", CRDS, CRON);
     must(&f, 201, "POST", TABS, TAB("a", "'cron':'* *'"));
-    must(&f, 201, "POST", TABS,
-         "{'metadata':{'name':'held','finalizers':['example.com/f']},'spec':{'cron':'* *'}}");
+    must(&f, 201, "POST", TABS, "{'metadata':{'name':'held','finalizers':['example.com/f']},'spec':{'cron':'* *'}}");
     a = must(&f, 200, "DELETE", CRDS "/crontabs.stable.example.com", NULL);
     assert_non_null(strstr(a.text, "Terminating"));
     must(&f, 405, "POST", TABS, TAB("b", "'cron':'* *'"));
@@ -308,7 +350,6 @@ static void test_deletion(void **state)
 static void test_namespace(void **state)
 {
     struct fixture f;
-    struct answer a;
 
     (void)state;
     fixture_init(&f);
@@ -316,22 +357,24 @@ static void test_namespace(void **state)
     must(&f, 201, "POST", "/api/v1/namespaces", "{'metadata':{'name':'n'}}");
     must(&f, 201, "POST", "/apis/stable.example.com/v1/namespaces/n/crontabs", TAB("a", "'cron':'* *'"));
     must(&f, 201, "POST", TABS, TAB("a", "'cron':'* *'"));
+    must(&f, 200, "PUT", "/api/v1/namespaces/n/finalize",
+         "{'metadata':{'name':'n'},'spec':{'finalizers':['kubernetes']}}");
+    must(&f, 200, "GET", "/apis/stable.example.com/v1/namespaces/n/crontabs/a", NULL);
     must(&f, 200, "DELETE", "/api/v1/namespaces/n", NULL);
-    a = must(&f, 200, "PUT", "/api/v1/namespaces/n/finalize", "{'metadata':{'name':'n'},'spec':{'finalizers':[]}}");
+    must(&f, 200, "PUT", "/api/v1/namespaces/n/finalize", "{'metadata':{'name':'n'},'spec':{'finalizers':[]}}");
     must(&f, 404, "GET", "/apis/stable.example.com/v1/namespaces/n/crontabs/a", NULL);
     must(&f, 200, "GET", TABS "/a", NULL);
-    (void)a;
     fixture_deinit(&f);
 }
 
-#define VERSIONS(first_stored, second_stored)                                                                          \
-    "{'metadata':{'name':'crontabs.stable.example.com'},'spec':{'group':'stable.example.com','scope':'Namespaced',"    \
-    "'names':{'plural':'crontabs','kind':'CronTab'},'versions':["                                                      \
-    "{'name':'v1beta1','served':true,'storage':" first_stored                                                         \
-    ",'schema':{'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"                            \
-    "'properties':{'cron':{'type':'string'}}}}}}},"                                                                    \
-    "{'name':'v1','served':true,'storage':" second_stored                                                             \
-    ",'schema':{'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"                            \
+#define VERSIONS(first_stored, second_stored)                                                                       \
+    "{'metadata':{'name':'crontabs.stable.example.com'},'spec':{'group':'stable.example.com','scope':'Namespaced'," \
+    "'names':{'plural':'crontabs','kind':'CronTab'},'versions':["                                                   \
+    "{'name':'v1beta1','served':true,'storage':" first_stored                                                       \
+    ",'schema':{'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"                          \
+    "'properties':{'cron':{'type':'string'}}}}}}},"                                                                 \
+    "{'name':'v1','served':true,'storage':" second_stored                                                           \
+    ",'schema':{'openAPIV3Schema':{'type':'object','properties':{'spec':{'type':'object',"                          \
     "'properties':{'cron':{'type':'string'},'added':{'type':'string','default':'later'}}}}}}}]}}"
 #define BETA "/apis/stable.example.com/v1beta1/namespaces/default/crontabs"
 
@@ -363,6 +406,20 @@ static void test_versions(void **state)
     fixture_deinit(&f);
 }
 
+static void restart(struct fixture *f)
+{
+    struct err err = { 0 };
+
+    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = f->store,
+                                                                .executor = f->executor,
+                                                                .clock = &f->clock.clock,
+                                                                .rng = &f->rng.rng,
+                                                                .sessions = f->sessions },
+                                   &f->server, &err),
+                     0);
+    assert_int_equal(apiserver_local_client(f->server, STR("tester"), &f->client, &err), 0);
+}
+
 /* A server that starts over a store with definitions. */
 static void test_restart(void **state)
 {
@@ -375,16 +432,18 @@ static void test_restart(void **state)
     must(&f, 201, "POST", TABS, TAB("a", "'cron':'* *'"));
     client_free(f.client);
     apiserver_free(f.server);
-    assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = f.store,
-                                                                .executor = f.executor,
-                                                                .clock = &f.clock.clock,
-                                                                .rng = &f.rng.rng,
-                                                                .sessions = f.sessions },
-                                   &f.server, &err),
-                     0);
-    assert_int_equal(apiserver_local_client(f.server, STR("tester"), &f.client, &err), 0);
+    restart(&f);
     must(&f, 200, "GET", TABS "/a", NULL);
     assert_non_null(strstr(must(&f, 200, "GET", "/apis", NULL).text, "stable.example.com"));
+    /* A deletion that was under way goes on. */
+    must(&f, 200, "DELETE", CRDS "/crontabs.stable.example.com", NULL);
+    client_free(f.client);
+    apiserver_free(f.server);
+    restart(&f);
+    must(&f, 200, "GET", CRDS "/crontabs.stable.example.com", NULL);
+    assert_int_equal(apiserver_bootstrap(f.server, STR_NULL, 6443, &err), 0);
+    executor_run_ready(f.executor);
+    must(&f, 404, "GET", CRDS "/crontabs.stable.example.com", NULL);
     fixture_deinit(&f);
 }
 
