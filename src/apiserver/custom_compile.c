@@ -163,6 +163,13 @@ static int make_resource(struct custom *custom, const struct json *definition, c
                                    .served = json_bool(json_member(version, "served"), false),
                                    .verbs = custom->terminating ? ALL_VERBS & ~(uint32_t)VERB_CREATE : ALL_VERBS,
                                    .storage = custom->storage };
+    if (json_bool(json_member(version, "deprecated"), false)) {
+        resource->deprecation = json_str(json_member(version, "deprecationWarning"));
+        if (str_empty(resource->deprecation))
+            resource->deprecation =
+                arena_printf(arena, STR_FMT "/" STR_FMT " " STR_FMT " is deprecated", STR_ARG(resource->group),
+                             STR_ARG(resource->version), STR_ARG(resource->kind));
+    }
     resource->short_names = make_strings(arena, json_member(names, "shortNames"), &resource->short_name_count);
     resource->categories = make_strings(arena, json_member(names, "categories"), &resource->category_count);
     resource->store_prefix = arena_printf(arena, "/registry/" STR_FMT "/" STR_FMT "/", STR_ARG(resource->group),

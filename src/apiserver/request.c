@@ -143,6 +143,8 @@ static int find_resource(struct request *request, struct err *err)
         return unknown_resource(err);
     request->resource = resource;
     request->rules = entry ? entry->rules : &custom_rules;
+    if (!str_empty(resource->deprecation))
+        request_warn(request, STR_FMT, STR_ARG(resource->deprecation));
     if (!resource->namespaced && !str_empty(info->ns))
         return unknown_resource(err);
     if (resource->namespaced && str_empty(info->ns) && info->name.data)

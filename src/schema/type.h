@@ -192,6 +192,7 @@ struct resource {
     const struct scale_paths *scale;
     const struct str *selectable; /* fields that selectors may name: "spec.color" */
     uint8_t selectable_count;
+    struct str deprecation; /* what users of this version are warned with; unset: it is not deprecated */
 };
 
 const struct subresource *resource_subresource(const struct resource *resource, struct str name);

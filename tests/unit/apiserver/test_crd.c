@@ -296,6 +296,23 @@ static void test_rules_warn(void **state)
     fixture_deinit(&f);
 }
 
+static void test_deprecation(void **state)
+{
+    struct fixture f;
+    struct answer a;
+
+    (void)state;
+    fixture_init(&f);
+    must(&f, 201, "POST", CRDS, DEFINITION("cs", "C", SPEC(""), ",'deprecated':true"));
+    a = must(&f, 200, "GET", "/apis/stable.example.com/v1/cs", NULL);
+    assert_int_equal(a.warnings, 1);
+    assert_string_equal(a.warning, "stable.example.com/v1 C is deprecated");
+    a = send_raw(&f, &(struct raw){ "POST", "/apis/stable.example.com/v1/namespaces/default/cs", "k8s",
+                                    "application/vnd.kubernetes.protobuf" });
+    assert_int_equal(a.status, 415);
+    fixture_deinit(&f);
+}
+
 /* Another definition's names; they come free with it. */
 static void test_names(void **state)
 {
@@ -450,9 +467,10 @@ static void test_restart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_objects),  cmocka_unit_test(test_tables),   cmocka_unit_test(test_bad_definitions),
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_deletion), cmocka_unit_test(test_rules_warn),
-        cmocka_unit_test(test_versions), cmocka_unit_test(test_restart),  cmocka_unit_test(test_namespace),
+        cmocka_unit_test(test_objects),   cmocka_unit_test(test_tables),   cmocka_unit_test(test_bad_definitions),
+        cmocka_unit_test(test_names),     cmocka_unit_test(test_deletion), cmocka_unit_test(test_rules_warn),
+        cmocka_unit_test(test_versions),  cmocka_unit_test(test_restart),  cmocka_unit_test(test_deprecation),
+        cmocka_unit_test(test_namespace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
