@@ -139,8 +139,8 @@ static int flush_chunk(void *ctx, struct err *err)
     if (!buf_ok(&writer->out))
         return no_memory(err);
     if (!writer->stream) {
-        for
-            vec_each(&writer->parts, part) buf_add_str(&writer->out, part->bytes);
+        vec_each (&writer->parts, part)
+            buf_add_str(&writer->out, part->bytes);
         vec_clear(&writer->parts);
         return writer->out.len > LIST_WHOLE_MAX ? err_set(err, ERR_TOO_LARGE, "the list is too large for this format")
                                                 : 0;

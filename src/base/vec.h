@@ -19,6 +19,7 @@
 #define vec_clear(v) ((v)->count = 0)
 #define vec_remove(v, i)                                                                                               \
     (memmove(&(v)->items[i], &(v)->items[(i) + 1], ((v)->count - (i)-1) * sizeof(*(v)->items)), (v)->count--)
-#define vec_each(v, it) (__typeof__((v)->items + 0) it = (v)->items; it && it < (v)->items + (v)->count; it++)
+/* vec_each (&things, it) { it->... } */
+#define vec_each(v, it) for (__typeof__((v)->items + 0) it = (v)->items; it && it < (v)->items + (v)->count; it++)
 
 int vec_room_bytes(void **items, size_t *cap, size_t need, size_t item_size);

@@ -131,8 +131,8 @@ static int cache_replace(struct informer *informer, struct str key, struct objec
     struct object *old = map_get(&informer->objects, key);
 
     if (old)
-        for
-            vec_each(&informer->indexes, index) index_remove(index, old);
+        vec_each (&informer->indexes, index)
+            index_remove(index, old);
     if (new) {
         code = map_put(&informer->objects, new->key, object_ref(new), NULL);
         if (code < 0)
@@ -151,8 +151,8 @@ static int cache_replace(struct informer *informer, struct str key, struct objec
 
 static void tell(struct informer *informer, struct object *old, struct object *new)
 {
-    for
-        vec_each(&informer->handlers, handler) handler->changed(handler->ctx, old, new);
+    vec_each (&informer->handlers, handler)
+        handler->changed(handler->ctx, old, new);
 }
 
 /* revision: what the cache shows with this change in it, 0 to leave that. Handlers find it set already. */
@@ -259,9 +259,8 @@ static void note_synced(struct informer *informer)
     LOCKED(&factory->lock);
     if (!informers_synced(factory))
         return;
-    for
-        vec_each(&factory->waiters,
-                 waiter) if (!factory->stopped && strand_post(factory->strand, waiter->fn, waiter->arg, NULL) < 0)
+    vec_each (&factory->waiters, waiter)
+        if (!factory->stopped && strand_post(factory->strand, waiter->fn, waiter->arg, NULL) < 0)
             log_error("informer", "no memory to tell that the first lists are there");
     vec_clear(&factory->waiters);
 }
@@ -397,13 +396,11 @@ static struct informer *informer_free(struct informer *informer)
     if (!informer)
         return NULL;
     informer_stop(informer);
-    for
-        vec_each(&informer->indexes, index)
-        {
-            for (struct map_entry *e = NULL; (e = map_next(&index->buckets, e));)
-                bucket_free(e->value);
-            map_deinit(&index->buckets);
-        }
+    vec_each (&informer->indexes, index) {
+        for (struct map_entry *e = NULL; (e = map_next(&index->buckets, e));)
+            bucket_free(e->value);
+        map_deinit(&index->buckets);
+    }
     for (struct map_entry *e = NULL; (e = map_next(&informer->objects, e));)
         object_unref(e->value);
     map_deinit(&informer->objects);
@@ -469,8 +466,8 @@ void informers_stop(struct informers *informers)
     mutex_lock(&informers->lock);
     informers->stopped = true;
     mutex_unlock(&informers->lock);
-    for
-        vec_each(&informers->items, informer) informer_stop(*informer);
+    vec_each (&informers->items, informer)
+        informer_stop(*informer);
     informers->strand = strand_free(informers->strand);
 }
 
@@ -479,8 +476,8 @@ struct informers *informers_free(struct informers *informers)
     if (!informers)
         return NULL;
     informers_stop(informers);
-    for
-        vec_each(&informers->items, informer) informer_free(*informer);
+    vec_each (&informers->items, informer)
+        informer_free(*informer);
     vec_deinit(&informers->items);
     vec_deinit(&informers->waiters);
     mutex_deinit(&informers->lock);
@@ -499,14 +496,12 @@ int informers_get(struct informers *informers, const struct resource *resource, 
     struct informer *informer = NULL;
 
     INVARIANT(!informers->started);
-    for
-        vec_each(&informers->items, it)
-        {
-            if ((*it)->resource != resource || !str_eq((*it)->field_selector, field_selector))
-                continue;
-            *ret_informer = *it;
-            return 0;
-        }
+    vec_each (&informers->items, it) {
+        if ((*it)->resource != resource || !str_eq((*it)->field_selector, field_selector))
+            continue;
+        *ret_informer = *it;
+        return 0;
+    }
     int code = informer_new(informers, resource, field_selector, &informer, err);
 
     if (code < 0)
@@ -530,8 +525,9 @@ int informer_add_handler(struct informer *informer, const struct informer_handle
 int informer_add_index(struct informer *informer, const char *name, informer_index_fn *key, struct err *err)
 {
     INVARIANT(!informer->factory->started);
-    for
-        vec_each(&informer->indexes, index) if (strcmp(index->name, name) == 0 && index->key == key) return 0;
+    vec_each (&informer->indexes, index)
+        if (strcmp(index->name, name) == 0 && index->key == key)
+            return 0;
     if (vec_push(&informer->indexes, ((struct index){ name, key, MAP_INIT })) < 0)
         return err_set(err, ERR_NO_MEMORY, "informer index");
     return 0;
@@ -549,8 +545,9 @@ int informers_start(struct informers *informers, struct err *err)
 
 bool informers_synced(struct informers *informers)
 {
-    for
-        vec_each(&informers->items, informer) if (!atomic_load(&(*informer)->synced)) return false;
+    vec_each (&informers->items, informer)
+        if (!atomic_load(&(*informer)->synced))
+            return false;
     return informers->started;
 }
 
@@ -611,8 +608,9 @@ int informer_by_index(struct informer *informer, const char *name, struct str va
 {
     struct index *index = NULL;
 
-    for
-        vec_each(&informer->indexes, it) if (strcmp(it->name, name) == 0) index = it;
+    vec_each (&informer->indexes, it)
+        if (strcmp(it->name, name) == 0)
+            index = it;
     INVARIANT(index);
     rwlock_read(&informer->lock);
     struct bucket *bucket = bucket_get(index, value, false);

@@ -432,8 +432,8 @@ static int reconcile(struct controller *self, struct str key, struct arena *aren
     rollout.deployment = OBJECT_VIEW(object, deployment);
     int code = run_rollout(&rollout, err);
 
-    for
-        vec_each(&rollout.held, held) object_unref(*held);
+    vec_each (&rollout.held, held)
+        object_unref(*held);
     vec_deinit(&rollout.held);
     return is_gone(code) ? 0 : code;
 }

@@ -5,21 +5,20 @@
 
 static int env_set(struct env *env, struct str name, struct str value)
 {
-    for
-        vec_each(&env->vars, var)
-        {
-            if (!str_eq(var->name, name))
-                continue;
-            var->value = value;
-            return 0;
-        }
+    vec_each (&env->vars, var) {
+        if (!str_eq(var->name, name))
+            continue;
+        var->value = value;
+        return 0;
+    }
     return vec_push(&env->vars, ((struct oci_pair){ name, value }));
 }
 
 static const struct str *env_get(const struct env *env, struct str name)
 {
-    for
-        vec_each(&env->vars, var) if (str_eq(var->name, name)) return &var->value;
+    vec_each (&env->vars, var)
+        if (str_eq(var->name, name))
+            return &var->value;
     return NULL;
 }
 

@@ -16,13 +16,11 @@ struct pod_state *pod_state_free(struct pod_state *state)
 {
     if (!state)
         return NULL;
-    for
-        vec_each(&state->containers, memory)
-        {
-            hook_unref((*memory)->post_start);
-            free((char *)(*memory)->name.data);
-            free(*memory);
-        }
+    vec_each (&state->containers, memory) {
+        hook_unref((*memory)->post_start);
+        free((char *)(*memory)->name.data);
+        free(*memory);
+    }
     vec_deinit(&state->containers);
     free((char *)state->key.data);
     free((char *)state->uid.data);
@@ -33,8 +31,9 @@ struct pod_state *pod_state_free(struct pod_state *state)
 
 struct container_memory *pod_state_container(struct pod_state *state, struct str name)
 {
-    for
-        vec_each(&state->containers, memory) if (str_eq((*memory)->name, name)) return *memory;
+    vec_each (&state->containers, memory)
+        if (str_eq((*memory)->name, name))
+            return *memory;
     struct container_memory *memory = calloc(1, sizeof *memory);
 
     if (!memory)

@@ -254,8 +254,8 @@ static int write_files(struct pod_sync *sync, const struct volume *volume, const
             code = mount_tmpfs(volume, path, "0755", 0, err);
     }
     if (gid != (gid_t)-1)
-        for
-            vec_each(&files.files, file) file->mode |= 0440;
+        vec_each (&files.files, file)
+            file->mode |= 0440;
     if (code == 0)
         code = volume_files_write(sync->arena, &files, path, clock_wall(sync->kubelet->options.clock), gid, err);
     volume_files_deinit(&files);

@@ -27,9 +27,8 @@ int volume_files_add(struct volume_files *files, struct str path, struct str dat
 {
     if (!path_is_safe(path))
         return err_set(err, ERR_INVALID, "\"" STR_FMT "\" is not a path within a volume", STR_ARG(path));
-    for
-        vec_each(&files->files, file) if (str_eq(file->path, path))
-        {
+    vec_each (&files->files, file)
+        if (str_eq(file->path, path)) {
             *file = (struct volume_file){ path, data, mode };
             return 0;
         }
@@ -86,8 +85,9 @@ static bool is_current(const struct volume_files *files, const char *folder)
     if (snprintf(data, sizeof data, "%s/..data", folder) >= (int)sizeof data || !file_exists(data) ||
         count_files(data, 0) != files->files.count)
         return false;
-    for
-        vec_each(&files->files, file) if (!same_file(folder, file)) return false;
+    vec_each (&files->files, file)
+        if (!same_file(folder, file))
+            return false;
     return true;
 }
 

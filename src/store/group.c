@@ -186,8 +186,8 @@ static int run_all(struct store *store, struct store_txn *first)
 
 static void forget_events(struct group *group)
 {
-    for
-        vec_each(&group->events, fresh) store_event_unref(fresh->event);
+    vec_each (&group->events, fresh)
+        store_event_unref(fresh->event);
     vec_clear(&group->events);
 }
 

@@ -59,8 +59,7 @@ struct fake_api {
 static inline struct fake_object *fake_find(struct fake_api *api, const struct resource *resource, struct str ns,
                                             struct str name)
 {
-    for
-        vec_each(&api->objects, object) if (object->resource == resource && str_is(ns, object->ns) &&
+    vec_each (&api->objects, object) if (object->resource == resource && str_is(ns, object->ns) &&
                                             str_is(name, object->name)) return object;
     return NULL;
 }
@@ -71,10 +70,8 @@ static inline void fake_tell(struct fake_api *api)
     VEC(struct fake_watch *) told = VEC_INIT;
 
     mutex_lock(&api->lock);
-    for
-        vec_each(&api->watches, watch) assert_int_equal(vec_push(&told, *watch), 0);
-    for
-        vec_each(&told, watch)(*watch)->ready((*watch)->arg);
+    vec_each (&api->watches, watch) assert_int_equal(vec_push(&told, *watch), 0);
+    vec_each (&told, watch)(*watch)->ready((*watch)->arg);
     mutex_unlock(&api->lock);
     vec_deinit(&told);
 }
@@ -142,8 +139,7 @@ static inline void fake_bookmark(struct fake_api *api, const struct resource *re
 /* All watches end with that code. */
 static inline void fake_cut(struct fake_api *api, int code)
 {
-    for
-        vec_each(&api->watches, watch)(*watch)->failure = code;
+    vec_each (&api->watches, watch)(*watch)->failure = code;
     fake_tell(api);
 }
 
@@ -304,10 +300,8 @@ static inline void fake_init(struct fake_api *api)
 static inline void fake_deinit(struct fake_api *api)
 {
     assert_int_equal(api->watches.count, 0);
-    for
-        vec_each(&api->objects, object) blob_unref(object->text);
-    for
-        vec_each(&api->events, event) blob_unref(event->text);
+    vec_each (&api->objects, object) blob_unref(object->text);
+    vec_each (&api->events, event) blob_unref(event->text);
     vec_deinit(&api->objects);
     vec_deinit(&api->events);
     vec_deinit(&api->watches);

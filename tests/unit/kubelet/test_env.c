@@ -97,9 +97,8 @@ static const struct {
 
 static void render(const struct env *env, struct buf *text)
 {
-    for
-        vec_each(&env->all, var)
-            buf_printf(text, "%s" STR_FMT "=" STR_FMT, text->len ? "|" : "", STR_ARG(var->name), STR_ARG(var->value));
+    vec_each (&env->all, var)
+        buf_printf(text, "%s" STR_FMT "=" STR_FMT, text->len ? "|" : "", STR_ARG(var->name), STR_ARG(var->value));
     buf_add_char(text, 0);
 }
 
