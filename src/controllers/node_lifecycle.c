@@ -1,6 +1,6 @@
 /* node_lifecycle.c - notices nodes that have fallen silent, says so, and moves their pods.
  *
- * Each second all nodes are held against their sessions: one that has not been heard of for SILENCE_MAX and does not
+ * Twice a second all nodes are held against their sessions: one that has not been heard of for SILENCE_MAX and does not
  * show it yet becomes a key. A reconcile of a node sets its conditions to Unknown when it is silent, keeps its taints
  * in line with its conditions, marks the pods of a silent node as not ready, and deletes pods whose time on a NoExecute
  * taint is over. When the node says that it is well again, its pods are what their containers are.
@@ -18,8 +18,8 @@
 #include "schema/time.h"
 
 #define TICK_KEY "*"
-#define TICK NSEC_PER_SEC
-#define SILENCE_MAX (4 * NSEC_PER_SEC)
+#define TICK (NSEC_PER_SEC / 2)
+#define SILENCE_MAX (7 * NSEC_PER_SEC / 2)
 #define FIRST_WORD_MAX (10 * NSEC_PER_SEC) /* for a node never heard of since we began */
 #define HELPERS 16
 #define NOT_READY_REASON "NodeNotReady"

@@ -89,9 +89,9 @@ static void test_lost_and_back(void **state)
     check_ready(c, "a", "True", "KubeletReady");
     assert_string_equal(taints(c, "a"), "");
     c->silent = STR("a");
-    pass(c, 3);
+    pass(c, 2);
     check_ready(c, "a", "True", "KubeletReady");
-    pass(c, 3);
+    pass(c, 3); /* within five seconds */
     check_ready(c, "a", "Unknown", "NodeStatusUnknown");
     assert_string_equal(text_at(c, condition(get(c, &RESOURCE_NODES, NULL, "a"), "MemoryPressure"), "status"),
                         "Unknown");
