@@ -15,8 +15,10 @@
 #include "base/arena.h"
 #include "base/blob.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "base/vec.h"
@@ -332,13 +334,77 @@ static void test_file(void **state)
     buf_deinit(&buf);
 }
 
+static void test_vec(void **state)
+{
+    VEC(int) numbers = VEC_INIT;
+    int sum = 0;
+
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(vec_push(&numbers, i), 0);
+    vec_remove(&numbers, 0);
+    vec_remove(&numbers, 98);
+    vec_each (&numbers, number)
+        sum += *number;
+    assert_int_equal(numbers.count, 98);
+    assert_int_equal(sum, 4950 - 99);
+    vec_clear(&numbers);
+    vec_each (&numbers, number)
+        fail();
+    vec_deinit(&numbers);
+    vec_each (&numbers, number)
+        fail();
+}
+
+static void test_clock(void **state)
+{
+    struct virtual_clock clock;
+    nsec_t before = clock_now(clock_real());
+
+    assert_true(clock_now(clock_real()) >= before);
+    assert_true(clock_wall(clock_real()) > 1700000000LL * NSEC_PER_SEC);
+    virtual_clock_init(&clock, 1000);
+    assert_int_equal(clock_wall(&clock.clock), 1000);
+    virtual_clock_advance(&clock, 5);
+    virtual_clock_set(&clock, 9);
+    assert_int_equal(clock_now(&clock.clock), 9);
+    assert_int_equal(clock_wall(&clock.clock), 1009);
+}
+
+/* One line a message, whatever is in it; nothing below the level. */
+static void test_log(void **state)
+{
+    char text[4096], long_text[3000];
+    int ends[2], saved = dup(STDERR_FILENO);
+
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[sizeof long_text - 1] = 0;
+    assert_int_equal(pipe(ends), 0);
+    dup2(ends[1], STDERR_FILENO);
+    log_debug("test", "not shown");
+    log_warn("test", "two\nlines");
+    log_info("test", "%s", long_text);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(ends[1]);
+    ssize_t len = read(ends[0], text, sizeof text);
+    struct str rest = str_of(text, (size_t)len), line;
+
+    close(ends[0]);
+    assert_true(str_split(&rest, '\n', &line));
+    assert_true(str_has_suffix(line, STR("WARN  test: two lines")));
+    assert_true(str_split(&rest, '\n', &line));
+    assert_true(line.len < 2048 && str_has_suffix(line, STR("xxx")));
+    assert_true(str_split(&rest, '\n', &line) && line.len == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_str_split), cmocka_unit_test(test_str_numbers), cmocka_unit_test(test_str_utf8),
         cmocka_unit_test(test_str_search), cmocka_unit_test(test_arena),      cmocka_unit_test(test_buf),
         cmocka_unit_test(test_map),       cmocka_unit_test(test_err),         cmocka_unit_test(test_rng),
-        cmocka_unit_test(test_blob_and_list), cmocka_unit_test(test_file),
+        cmocka_unit_test(test_blob_and_list), cmocka_unit_test(test_file), cmocka_unit_test(test_vec),
+        cmocka_unit_test(test_clock),     cmocka_unit_test(test_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
