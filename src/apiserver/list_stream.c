@@ -199,18 +199,11 @@ static void release(void *ctx)
 static struct list_writer *writer_new(struct request *request)
 {
     struct list_writer *writer = arena_new_of(request->arena, struct list_writer);
-    struct str include = request_param(request, "includeObject");
 
     if (!writer)
         return NULL;
     *writer = (struct list_writer){ .request = request, .list = request->list };
-    writer->format = (struct table_format){
-        .version = request->media.version,
-        .now = clock_wall(request->server->options.clock),
-        .include = str_is(include, "Object") ? TABLE_INCLUDE_OBJECT
-                   : str_is(include, "None") ? TABLE_INCLUDE_NONE
-                                             : TABLE_INCLUDE_METADATA,
-    };
+    writer->format = request_table_format(request);
     if (request->media.shape == SHAPE_TABLE)
         table_prepare(request->arena, request->resource, &writer->format);
     return writer;

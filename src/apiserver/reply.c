@@ -67,19 +67,27 @@ void reply_error(struct request *request, const struct err *err)
         reply_text(request, 503, "application/json", str_of(last_resort, sizeof last_resort - 1));
 }
 
+struct table_format request_table_format(const struct request *request)
+{
+    struct str include = request_param(request, "includeObject");
+
+    return (struct table_format){
+        .version = request->media.version,
+        .now = clock_wall(request->server->options.clock),
+        .include = str_is(include, "Object") ? TABLE_INCLUDE_OBJECT
+                   : str_is(include, "None") ? TABLE_INCLUDE_NONE
+                                             : TABLE_INCLUDE_METADATA,
+    };
+}
+
 static int write_shape(struct request *request, struct json *object, struct buf *buf, struct err *err)
 {
-    struct table_format format = { .version = request->media.version,
-                                   .now = clock_wall(request->server->options.clock) };
-    struct str include = request_param(request, "includeObject");
+    struct table_format format = request_table_format(request);
 
     if (request->media.shape == SHAPE_PARTIAL) {
         partial_write(buf, request->media.version, object);
         return 0;
     }
-    format.include = str_is(include, "Object") ? TABLE_INCLUDE_OBJECT
-                     : str_is(include, "None") ? TABLE_INCLUDE_NONE
-                                               : TABLE_INCLUDE_METADATA;
     return table_write(request->arena, buf, request->resource, &format, true, object, STR_NULL, err);
 }
 

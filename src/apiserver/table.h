@@ -23,6 +23,10 @@ struct table_format {
  * found anew for each row. */
 void table_prepare(struct arena *arena, const struct resource *resource, struct table_format *format);
 
+struct request;
+/* What this request asks of a Table, at the time of the call. */
+struct table_format request_table_format(const struct request *request);
+
 /* {"kind":"Table","apiVersion":"meta.k8s.io/v1","columnDefinitions":[...],"rows":[   (definitions only when wanted: a
  * watch sends them once) */
 void table_write_head(struct buf *buf, const struct resource *resource, const struct table_format *format,

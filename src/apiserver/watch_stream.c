@@ -299,7 +299,6 @@ int watch_stream(struct request *request, struct http_exchange *exchange, struct
 {
     static const struct stream_ops ops = { produce, release };
     struct watcher *watcher = arena_new_of(request->arena, struct watcher);
-    struct str include = request_param(request, "includeObject");
     nsec_t now = clock_now(request->server->options.clock);
     int code;
 
@@ -308,13 +307,7 @@ int watch_stream(struct request *request, struct http_exchange *exchange, struct
     *watcher = (struct watcher){ .request = request, .watch = request->watch, .phase = PHASE_START };
     watcher->deadline = now + request->watch->timeout;
     watcher->next_bookmark = now + request->server->options.bookmark_interval;
-    watcher->format = (struct table_format){
-        .version = request->media.version,
-        .now = clock_wall(request->server->options.clock),
-        .include = str_is(include, "Object") ? TABLE_INCLUDE_OBJECT
-                   : str_is(include, "None") ? TABLE_INCLUDE_NONE
-                                             : TABLE_INCLUDE_METADATA,
-    };
+    watcher->format = request_table_format(request);
     if (request->media.shape == SHAPE_TABLE)
         table_prepare(request->arena, request->resource, &watcher->format);
     if (request->watch->initial) {
