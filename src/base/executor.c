@@ -345,15 +345,23 @@ int executor_post_after(struct executor *executor, nsec_t delay, executor_fn *fn
     return 0;
 }
 
+/* Locked. True: it had not fired, and will not. */
+static bool withdraw(struct executor *executor, struct executor_timer *timer)
+{
+    bool waiting = timer->at != NOT_WAITING;
+
+    if (waiting)
+        heap_remove(executor, timer);
+    return waiting;
+}
+
 bool executor_cancel(struct executor *executor, struct executor_timer *timer)
 {
     if (!timer)
         return false;
     LOCKED(&executor->lock);
-    bool waiting = timer->at != NOT_WAITING;
+    bool waiting = withdraw(executor, timer);
 
-    if (waiting)
-        heap_remove(executor, timer);
     free(timer);
     return waiting;
 }
@@ -371,10 +379,8 @@ bool executor_cancel_wait(struct executor *executor, struct executor_timer *time
     if (!timer)
         return false;
     LOCKED(&executor->lock);
-    bool waiting = timer->at != NOT_WAITING;
+    bool waiting = withdraw(executor, timer);
 
-    if (waiting)
-        heap_remove(executor, timer);
     while (is_running_elsewhere(executor, timer))
         cond_wait(&executor->timer_done, &executor->lock);
     free(timer);
