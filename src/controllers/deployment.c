@@ -92,14 +92,15 @@ static int scale_new_set(struct rollout *rollout, bool *ret_scaled, struct err *
     return rollout_scale(rollout, set, size, ret_scaled, err);
 }
 
-/* First those that are not available go: they help nobody. Oldest sets first. */
-static int drop_unhealthy(struct rollout *rollout, int64_t allowed, int64_t *ret_dropped, struct err *err)
+/* Takes up to `allowed` replicas from the old sets, the oldest first; from each no more than spare() says. */
+static int drop_from_old(struct rollout *rollout, int64_t allowed, int64_t (*spare)(const struct member *set),
+                         int64_t *ret_dropped, struct err *err)
 {
     int64_t dropped = 0;
     int code = 0;
 
     for (struct member *set = rollout->members; code == 0 && set < rollout->members + rollout->count; set++) {
-        int64_t unhealthy = set->replicas - set_available(set), drop = MIN(unhealthy, allowed - dropped);
+        int64_t drop = MIN(spare(set), allowed - dropped);
         bool scaled;
 
         if (!is_old(rollout, set) || drop <= 0)
@@ -111,27 +112,30 @@ static int drop_unhealthy(struct rollout *rollout, int64_t allowed, int64_t *ret
     return code;
 }
 
+static int64_t unhealthy_of(const struct member *set)
+{
+    return set->replicas - set_available(set);
+}
+
+static int64_t all_of(const struct member *set)
+{
+    return set->replicas;
+}
+
+/* First those that are not available go: they help nobody. */
+static int drop_unhealthy(struct rollout *rollout, int64_t allowed, int64_t *ret_dropped, struct err *err)
+{
+    return drop_from_old(rollout, allowed, unhealthy_of, ret_dropped, err);
+}
+
 /* Then as many as are available beyond the minimum. */
 static int drop_available(struct rollout *rollout, int64_t *ret_dropped, struct err *err)
 {
-    int64_t available = 0, dropped = 0;
-    int code = 0;
+    int64_t available = 0;
 
     for (size_t i = 0; i < rollout->count; i++)
         available += set_available(&rollout->members[i]);
-    int64_t allowed = available - (rollout->wanted - rollout->unavailable);
-
-    for (struct member *set = rollout->members; code == 0 && set < rollout->members + rollout->count; set++) {
-        int64_t drop = MIN((int64_t)set->replicas, allowed - dropped);
-        bool scaled;
-
-        if (!is_old(rollout, set) || drop <= 0)
-            continue;
-        code = rollout_scale(rollout, set, (int32_t)(set->replicas - drop), &scaled, err);
-        dropped += drop;
-    }
-    *ret_dropped = dropped;
-    return code;
+    return drop_from_old(rollout, available - (rollout->wanted - rollout->unavailable), all_of, ret_dropped, err);
 }
 
 static int scale_old_sets(struct rollout *rollout, bool *ret_scaled, struct err *err)
