@@ -1,4 +1,4 @@
-/* config.c - config maps and secrets: keys, sizes, types, and the immutable ones. */
+/* config.c - config maps and secrets: keys, sizes, types, and the immutable ones; service accounts. */
 #include "api/resources.h"
 #include "apiserver/registry/rules.h"
 #include "codec/base64.h"
@@ -181,4 +181,8 @@ const struct rules secret_rules = {
     .validate_create = validate_secret,
     .validate_update = validate_secret_update,
     .field = secret_field,
+};
+const struct rules serviceaccount_rules = {
+    .resource = &RESOURCE_SERVICEACCOUNTS,
+    .flags = RULE_NO_GENERATION,
 };
