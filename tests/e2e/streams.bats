@@ -69,27 +69,27 @@ is() { # WANT GOT
 exec_codes() {
   local code
   for code in 0 1 7 137; do
-    run timeout 20 "$K" exec demo -c web -- sh -c "exit $code"
+    run timeout 60 "$K" exec demo -c web -- sh -c "exit $code"
     is "$code" "$status" || return 1
   done
 }
 
 exec_streams() {
   local out err
-  out=$(timeout 20 "$K" exec demo -c web -- sh -c 'echo out; echo err >&2' 2>"$BATS_TEST_TMPDIR/err") || return 1
+  out=$(timeout 60 "$K" exec demo -c web -- sh -c 'echo out; echo err >&2' 2>"$BATS_TEST_TMPDIR/err") || return 1
   err=$(cat "$BATS_TEST_TMPDIR/err")
   is out "$out" && is err "$err"
 }
 
 exec_stdin() {
-  is "HELLO" "$(echo hello | timeout 20 "$K" exec -i demo -c web -- tr a-z A-Z)" || return 1
+  is "HELLO" "$(echo hello | timeout 60 "$K" exec -i demo -c web -- tr a-z A-Z)" || return 1
   # a command that does not read is not waited for
-  is done "$(head -c 3000000 /dev/zero | timeout 20 "$K" exec -i demo -c web -- echo done)"
+  is done "$(head -c 3000000 /dev/zero | timeout 60 "$K" exec -i demo -c web -- echo done)"
 }
 
 exec_terminal() {
-  local got inside='sleep 0.3; stty size; read x; echo got $x; exit 4'
-  got=$(INSIDE=$inside timeout 20 script -qec \
+  local got inside='until stty size | grep -v "^0 0"; do sleep 0.1; done; read x; echo got $x; exit 4'
+  got=$(INSIDE=$inside timeout 60 script -qec \
     "stty rows 33 cols 77; $K exec -it demo -c web -- sh -c \"\$INSIDE\"; echo code \$?" \
     /dev/null <<<"typed" | tr -d '\r')
   [[ $got == *"33 77"* && $got == *"got typed"* && $got == *"code 4"* ]] || { echo "$got"; return 1; }
@@ -131,18 +131,48 @@ copy_both_ways() {
 
 @test "cp: 50 MB there and back" { each copy_both_ways; }
 
+# attached COMMAND... - runs it in the background with what is written to descriptor 5 as its input; its output goes to
+# $BATS_TEST_TMPDIR/out and err. detach ends it.
+attached() {
+  rm -f "$BATS_TEST_TMPDIR/in"
+  mkfifo "$BATS_TEST_TMPDIR/in"
+  exec 5<>"$BATS_TEST_TMPDIR/in"
+  "$@" <&5 >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err" 3>&- 5>&- &
+  ATTACHED=$!
+}
+
+detach() {
+  kill "$ATTACHED" 2>/dev/null
+  wait "$ATTACHED" 2>/dev/null
+  exec 5>&-
+}
+
 attach_streams() {
-  local out
-  out=$( (sleep 0.5; echo one; sleep 1) | timeout 3 "$K" attach -i reader 2>"$BATS_TEST_TMPDIR/err" || true)
-  [[ $out == *"got one"* ]] || { echo "$out"; return 1; }
-  grep -q "heard one" "$BATS_TEST_TMPDIR/err"
+  local ok=0
+  attached "$K" attach -i reader
+  echo one >&5
+  { retry 20 grep "got one" "$BATS_TEST_TMPDIR/out" && retry 20 grep "heard one" "$BATS_TEST_TMPDIR/err"; } || ok=1
+  detach
+  return $ok
+}
+
+press_enter_for_prompt() {
+  echo >&5
+  sleep 0.3
+  grep -q '# ' "$BATS_TEST_TMPDIR/out"
 }
 
 attach_terminal() {
-  local got
-  got=$( (sleep 0.7; echo 'echo $((6*7))'; sleep 1) |
-    timeout 5 script -qec "timeout 3 $K attach -it terminal" /dev/null | tr -d '\r' || true)
-  [[ $got == *42* ]] || { echo "$got"; return 1; }
+  local ok=0
+  attached script -qec "$K attach -it terminal" /dev/null
+  if retry 20 press_enter_for_prompt; then
+    echo 'echo $((6*7))' >&5
+    retry 20 grep 42 "$BATS_TEST_TMPDIR/out" || ok=1
+  else
+    ok=1
+  fi
+  detach
+  [ $ok -eq 0 ] || { cat "$BATS_TEST_TMPDIR/out"; return 1; }
 }
 
 @test "attach: streams" { each attach_streams; }
