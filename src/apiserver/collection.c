@@ -58,6 +58,7 @@ static int delete_chosen(struct request *request, const struct chosen *chosen, s
 
     if (!arena)
         return err_set(err, ERR_NO_MEMORY, "deleting a collection");
+    arena->budget = request->arena->budget;
     one.arena = arena;
     one.reply = (struct reply){ 0 };
     one.list = NULL;

@@ -154,7 +154,8 @@ static void handle(void *ctx, struct http_exchange *exchange)
     struct err err = { 0 };
 
     if (!job) {
-        http_reply(exchange, 503, "text/plain", STR("out of memory"));
+        http_reply_header(exchange, "Retry-After", STR("1"));
+        http_reply(exchange, 429, "text/plain", STR("too many requests"));
         return;
     }
     job->exchange = exchange;
@@ -173,7 +174,36 @@ static void handle(void *ctx, struct http_exchange *exchange)
         send_error(job, &err);
 }
 
+/* What the HTTP server refuses by itself gets a Status as well. */
+static void refusal(void *ctx, int status, struct buf *body)
+{
+    static const struct {
+        int status;
+        enum err_code code;
+        const char *message;
+    } known[] = {
+        { 400, ERR_BAD_REQUEST, "the request is malformed" },
+        { 408, ERR_TIMEOUT, "the request did not arrive in time" },
+        { 413, ERR_TOO_LARGE, "the request is too large" },
+        { 417, ERR_BAD_REQUEST, "the expectation is not understood" },
+        { 429, ERR_TOO_MANY_REQUESTS, "the server has too much to do, please try again later" },
+        { 431, ERR_BAD_REQUEST, "the head of the request is too large" },
+        { 501, ERR_NOT_SUPPORTED, "the transfer coding is not supported" },
+        { 503, ERR_UNAVAILABLE, "the server is out of memory" },
+        { 505, ERR_BAD_REQUEST, "the version of HTTP is not supported" },
+    };
+    struct failure failure = { .status = status, .retry_after = status == 429 };
+    struct err err = { 0 };
+
+    (void)ctx;
+    err_set(&err, status < 500 ? ERR_BAD_REQUEST : ERR_INTERNAL, "%s", http_status_text(status));
+    for (size_t i = 0; i < ARRAY_LEN(known); i++)
+        if (known[i].status == status)
+            err_set(&err, known[i].code, "%s", known[i].message);
+    status_write(body, &err, &failure);
+}
+
 struct http_handler apiserver_handler(struct apiserver *server)
 {
-    return (struct http_handler){ .ctx = server, .handle = handle };
+    return (struct http_handler){ .ctx = server, .handle = handle, .refusal = refusal };
 }

@@ -110,7 +110,7 @@ int list_open_with(struct request *request, const struct selection *selection, r
         return err_set(err, ERR_NO_MEMORY, "list");
     if (list->prefix.len > STORE_KEY_MAX)
         return err_set(err, ERR_BAD_REQUEST, "the namespace is too long");
-    arena_init(&list->scratch, SCRATCH_LIMIT);
+    arena_init_within(&list->scratch, SCRATCH_LIMIT, request->arena->budget);
     *ret_list = list;
     return 0;
 }

@@ -6,6 +6,8 @@
 #include "codec/yaml.h"
 #include "schema/object.h"
 
+#define RENDERED_MAX (128u << 20)
+
 void reply_text(struct request *request, int status, const char *content_type, struct str text)
 {
     request->reply.status = status;
@@ -51,6 +53,18 @@ void reply_object_text(struct request *request, int status, struct str text)
     request->reply.text = text;
 }
 
+/* Others have the memory that this request wanted: it is not its fault. */
+static void reply_starved(struct request *request)
+{
+    static const char text[] =
+        "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\","
+        "\"message\":\"the server has too much to do, please try again later\",\"reason\":\"TooManyRequests\","
+        "\"details\":{\"retryAfterSeconds\":1},\"code\":429}";
+
+    request->failure.retry_after = 1;
+    reply_text(request, 429, "application/json", str_of(text, sizeof text - 1));
+}
+
 void reply_error(struct request *request, const struct err *err)
 {
     static const char last_resort[] =
@@ -59,6 +73,10 @@ void reply_error(struct request *request, const struct err *err)
     AUTO_DEINIT(buf, buf) = BUF_INIT;
     struct str text;
 
+    if (request->arena->starved) {
+        reply_starved(request);
+        return;
+    }
     status_write(&buf, err, &request->failure);
     text = buf_ok(&buf) ? arena_str(request->arena, buf_str(&buf)) : STR_NULL;
     if (text.data)
@@ -146,6 +164,7 @@ void reply_finish(struct request *request)
     struct err err = { 0 };
     int status = reply->status;
 
+    buf_init(&buf, RENDERED_MAX); /* indenting can make a thousand bytes of one */
     if (reply->content_type)
         return;
     if (!other_version && !shaped && request->media.format == MEDIA_JSON && !request->media.pretty) {

@@ -189,6 +189,16 @@ int request_check(struct request *request, struct err *err)
     return check_verb(request, err);
 }
 
+/* Bodies are taken as they are: unpacking them would let a small request become a large one. */
+static int check_encoding(const struct request *request, struct err *err)
+{
+    struct str encoding = http_request_header(request->http, STR("content-encoding"));
+
+    if (str_empty(request->body) || str_empty(encoding) || str_eq_nocase(encoding, STR("identity")))
+        return 0;
+    return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE, "the body of the request is encoded; no encoding is supported");
+}
+
 int request_route(struct request *request, const struct http_request *http, struct err *err)
 {
     struct str pretty;
@@ -206,7 +216,7 @@ int request_route(struct request *request, const struct http_request *http, stru
         return err_set(err, ERR_BAD_REQUEST, "the query of the request is malformed");
     if ((code = path_parse(request->arena, http->method, http->path, &request->params, &request->info, err)) < 0)
         return code;
-    if ((code = request_check(request, err)) < 0)
+    if ((code = request_check(request, err)) < 0 || (code = check_encoding(request, err)) < 0)
         return code;
     if (!request->info.is_resource)
         return 0;

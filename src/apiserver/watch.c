@@ -21,7 +21,7 @@ int watch_open_with(struct request *request, const struct selection *selection, 
         return err_set(err, ERR_NO_MEMORY, "watch");
     if (watch->prefix.len > STORE_KEY_MAX)
         return err_set(err, ERR_BAD_REQUEST, "the namespace is too long");
-    arena_init(&watch->scratch, SCRATCH_LIMIT);
+    arena_init_within(&watch->scratch, SCRATCH_LIMIT, request->arena->budget);
     *ret_watch = watch;
     return 0;
 }

@@ -67,6 +67,7 @@ static int render(struct watcher *watcher, struct str text, struct err *err)
 
     if (!arena)
         return err_set(err, ERR_NO_MEMORY, "watch event");
+    arena->budget = request->arena->budget;
     watcher->format.now = clock_wall(clock_of(watcher));
     if ((code = json_parse(arena, text, NULL, &object, err)) < 0)
         return code;

@@ -26,9 +26,57 @@ struct arena_chunk {
     _Alignas(ALIGN) char data[];
 };
 
+void arena_budget_init(struct arena_budget *budget, size_t limit)
+{
+    atomic_init(&budget->used, 0);
+    budget->limit = limit;
+}
+
+bool arena_budget_take(struct arena_budget *budget, size_t bytes)
+{
+    size_t before = atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
+
+    if (!budget->limit || (bytes <= budget->limit && before <= budget->limit - bytes))
+        return true;
+    arena_budget_give(budget, bytes);
+    return false;
+}
+
+void arena_budget_give(struct arena_budget *budget, size_t bytes)
+{
+    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+}
+
+bool arena_budget_change(struct arena_budget *budget, size_t *held, size_t bytes)
+{
+    if (bytes > *held && !arena_budget_take(budget, bytes - *held))
+        return false;
+    if (bytes < *held)
+        arena_budget_give(budget, *held - bytes);
+    *held = bytes;
+    return true;
+}
+
+bool arena_budget_is_above(struct arena_budget *budget, size_t part)
+{
+    return budget->limit && atomic_load_explicit(&budget->used, memory_order_relaxed) > budget->limit / 256 * part;
+}
+
 void arena_init(struct arena *arena, size_t limit)
 {
-    *arena = (struct arena){ .limit = limit };
+    arena_init_within(arena, limit, NULL);
+}
+
+void arena_init_within(struct arena *arena, size_t limit, struct arena_budget *budget)
+{
+    *arena = (struct arena){ .limit = limit, .budget = budget };
+}
+
+static void free_chunk(struct arena *arena, struct arena_chunk *chunk)
+{
+    if (arena->budget)
+        arena_budget_give(arena->budget, sizeof *chunk + chunk->size);
+    free(chunk);
 }
 
 void arena_deinit(struct arena *arena)
@@ -37,11 +85,11 @@ void arena_deinit(struct arena *arena)
         struct arena_chunk *chunk = arena->chunks;
 
         arena->chunks = chunk->previous;
-        free(chunk);
+        free_chunk(arena, chunk);
     }
     arena->next = arena->end = NULL;
     arena->used = 0;
-    arena->failed = false;
+    arena->failed = arena->starved = false;
 }
 
 void arena_reset(struct arena *arena)
@@ -51,18 +99,18 @@ void arena_reset(struct arena *arena)
     while (first && first->previous) {
         struct arena_chunk *previous = first->previous;
 
-        free(first);
+        free_chunk(arena, first);
         first = previous;
     }
     if (first && (UNPOOLED || first->size > CHUNK_MAX)) {
-        free(first);
+        free_chunk(arena, first);
         first = NULL;
     }
     arena->chunks = first;
     arena->next = first ? first->data : NULL;
     arena->end = first ? first->data + first->size : NULL;
     arena->used = 0;
-    arena->failed = false;
+    arena->failed = arena->starved = false;
 }
 
 struct arena *arena_new(size_t limit)
@@ -85,10 +133,17 @@ struct arena *arena_free(struct arena *arena)
 
 static struct arena_chunk *add_chunk(struct arena *arena, size_t size)
 {
-    struct arena_chunk *chunk = malloc(sizeof *chunk + size);
+    struct arena_chunk *chunk;
 
-    if (!chunk)
+    if (arena->budget && !arena_budget_take(arena->budget, sizeof *chunk + size)) {
+        arena->starved = true;
         return NULL;
+    }
+    if (!(chunk = malloc(sizeof *chunk + size))) {
+        if (arena->budget)
+            arena_budget_give(arena->budget, sizeof *chunk + size);
+        return NULL;
+    }
     chunk->size = size;
     chunk->previous = arena->chunks;
     arena->chunks = chunk;

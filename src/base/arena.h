@@ -6,21 +6,39 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdatomic.h>
 
 #include "base/str.h"
 
 struct arena_chunk;
+
+/* Memory that many owners share: arenas charge it by the chunk, others by hand. Any thread. */
+struct arena_budget {
+    atomic_size_t used;
+    size_t limit; /* 0: none */
+};
+void arena_budget_init(struct arena_budget *budget, size_t limit);
+bool arena_budget_take(struct arena_budget *budget, size_t bytes); /* false: nothing was taken */
+/* From so many bytes to so many, as above. */
+bool arena_budget_change(struct arena_budget *budget, size_t *held, size_t bytes);
+void arena_budget_give(struct arena_budget *budget, size_t bytes);
+/* True when more than that part (of 256) of the limit is in use. */
+bool arena_budget_is_above(struct arena_budget *budget, size_t part);
 
 struct arena {
     struct arena_chunk *chunks;
     char *next, *end;
     size_t used;  /* bytes handed out and charged */
     size_t limit; /* 0: none */
+    struct arena_budget *budget; /* NULL: nobody's */
     bool failed;
+    bool starved; /* failed because the budget is used up: others have the memory, later there may be some */
 };
 
 /* Allocates nothing yet. limit is in bytes, 0 for none. */
 void arena_init(struct arena *arena, size_t limit);
+/* Its chunks are charged to the budget, which must outlive it. NULL: as above. */
+void arena_init_within(struct arena *arena, size_t limit, struct arena_budget *budget);
 void arena_deinit(struct arena *arena);
 /* Frees all but the first chunk, which is kept for the next round. */
 void arena_reset(struct arena *arena);

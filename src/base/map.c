@@ -1,6 +1,8 @@
 /* map.c - linear probing; a deleted entry keeps its place with a marker until the table is rebuilt. */
 #include "base/map.h"
 
+#include "base/hash.h"
+
 static char deleted_marker;
 #define DELETED ((void *)&deleted_marker)
 #define CAP_MIN 16
@@ -67,14 +69,14 @@ static int rebuild(struct map *map, size_t cap)
 
 void *map_get(const struct map *map, struct str key)
 {
-    struct map_entry *entry = map->cap ? find(map, key, str_hash(key)) : NULL;
+    struct map_entry *entry = map->cap ? find(map, key, hash_str(key)) : NULL;
 
     return entry ? entry->value : NULL;
 }
 
 int map_put(struct map *map, struct str key, void *value, void **ret_old)
 {
-    uint64_t hash = str_hash(key);
+    uint64_t hash = hash_str(key);
     struct map_entry *entry = find(map, key, hash);
 
     INVARIANT(value);
@@ -101,7 +103,7 @@ int map_put(struct map *map, struct str key, void *value, void **ret_old)
 
 void *map_remove(struct map *map, struct str key)
 {
-    struct map_entry *entry = map->cap ? find(map, key, str_hash(key)) : NULL;
+    struct map_entry *entry = map->cap ? find(map, key, hash_str(key)) : NULL;
 
     if (!entry)
         return NULL;

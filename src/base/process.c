@@ -18,6 +18,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -311,4 +312,21 @@ int process_run(const struct process_options *options, struct process_result *re
     *ret_result = result;
     result = (struct process_result){ .out = BUF_INIT, .err = BUF_INIT };
     return 0;
+}
+
+void process_raise_fd_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* else it stays as it is */
+}
+
+int process_fd_limit(void)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_NOFILE, &limit) < 0 ? 1024 : (int)MIN(limit.rlim_cur, (rlim_t)INT32_MAX);
 }

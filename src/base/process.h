@@ -17,6 +17,10 @@ struct process_options {
     const int *mount_ns;     /* open mount namespace it enters first; NULL: ours */
 };
 
+/* Raises the limit of open descriptors as far as this process may; children inherit it. */
+void process_raise_fd_limit(void);
+int process_fd_limit(void);
+
 struct process_result {
     int exit_code; /* 128 + signal when killed */
     bool timed_out;

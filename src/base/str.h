@@ -67,5 +67,5 @@ bool str_to_u64(struct str s, uint64_t *ret_value);
 bool str_to_double(struct str s, double *ret_value);
 /* malloc'd and NUL-terminated, NULL without memory. */
 char *str_dup(struct str s);
-uint64_t str_hash(struct str s);
+uint64_t str_hash(struct str s); /* the same in every process; for keys that strangers choose: hash.h */
 bool str_is_utf8(struct str s);

@@ -3,6 +3,7 @@
 
 #include "apiserver/apiserver.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "cli/pki.h"
 #include "client/informer.h"
 #include "controllers/controllers.h"
@@ -214,6 +215,7 @@ int server_main(int argc, char **argv)
     if (cli_parse(&server_argp, argc, argv, &arguments) != 0)
         return 2;
     signals_block();
+    process_raise_fd_limit();
     arena_init(&plane.arena, 0);
     int code = instance_resolve(&arguments.common, &plane.instance, &err);
 

@@ -2,9 +2,11 @@
  *
  * A slot keeps 32 bits of the hash beside the position, so growing never reads a key again and a probe rarely reads a
  * wrong one. The hash starts from a secret that nobody outside the process knows: keys come from clients, who must not
- * be able to choose them so that they all meet in one slot. Where memory lies (ASLR) is secret enough for that, and as
- * no result depends on the order of slots, a run stays reproducible. */
+ * be able to choose them so that they all meet in one slot. As no result depends on the order of slots, a run stays
+ * reproducible. */
 #include "codec/json_index.h"
+
+#include "base/hash.h"
 
 #define SLOTS_MIN 64 /* a power of two */
 
@@ -60,7 +62,7 @@ static struct json_index *index_alloc(struct arena *arena, uint32_t members)
     if (!index)
         return NULL;
     index->mask = slots - 1;
-    index->secret = mix((uintptr_t)index ^ 0x9E3779B97F4A7C15ull, (uintptr_t)&slots | 1);
+    index->secret = hash_str(str_of(&index, sizeof index));
     return index;
 }
 

@@ -1,7 +1,8 @@
 /* acceptor.c - one listening socket, on the first loop, that hands connections to the loop with the fewest.
  *
  * One acceptor rather than a socket per loop with SO_REUSEPORT: the kernel's hash spreads few connections badly, and a
- * second server on the same port would go unnoticed. Out of file descriptors, it rests until the next tick. */
+ * second server on the same port would go unnoticed. Out of file descriptors, it rests until the next tick. Beyond the
+ * cap of connections, a new one is taken on where an idle one can be closed for it. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -11,6 +12,7 @@
 
 #define BACKLOG 4096
 #define ACCEPTS_A_TURN 64
+#define CROWD 256 /* connections beyond the cap, each of which is about to take the place of another */
 
 struct acceptor {
     int fd, port;
@@ -119,12 +121,14 @@ static struct loop_thread *choose(struct acceptor *acceptor)
     return best;
 }
 
-static void hand_out(struct acceptor *acceptor, const struct accepted *accepted)
+static void hand_out(struct acceptor *acceptor, struct accepted *accepted)
 {
     struct server_shared *shared = acceptor->threads[0]->loop.shared;
     struct loop_thread *thread = choose(acceptor);
+    int count = atomic_fetch_add_explicit(&shared->connections, 1, memory_order_relaxed);
 
-    if (atomic_fetch_add_explicit(&shared->connections, 1, memory_order_relaxed) >= shared->options.max_connections) {
+    accepted->crowded = count >= shared->options.max_connections;
+    if (count >= shared->options.max_connections + CROWD) {
         atomic_fetch_sub_explicit(&shared->connections, 1, memory_order_relaxed);
         close(accepted->fd);
         return;

@@ -54,12 +54,18 @@ bool conn_init(struct conn *conn, struct loop *loop, const struct conn_io *io, s
     return true;
 }
 
+static void drop_backlog(struct conn *conn)
+{
+    buf_deinit(&conn->backlog);
+    arena_budget_change(&conn->loop->shared->memory, &conn->backlog_held, 0);
+}
+
 void conn_deinit(struct conn *conn)
 {
     list_remove(&conn->link);
     list_remove(&conn->dirty);
     tls_session_free(conn->tls);
-    buf_deinit(&conn->backlog);
+    drop_backlog(conn);
     peer_unref(conn->peer);
 }
 
@@ -179,7 +185,8 @@ static void push(struct conn *conn)
         if (conn->backlog.len == 0)
             set_write_deadline(conn);
         buf_add(&conn->backlog, out->data + n, out->len - (size_t)n);
-        if (!buf_ok(&conn->backlog) || conn->backlog.len - conn->backlog_sent > MAX_BACKLOG)
+        if (!buf_ok(&conn->backlog) || conn->backlog.len - conn->backlog_sent > MAX_BACKLOG ||
+            !arena_budget_change(&conn->loop->shared->memory, &conn->backlog_held, conn->backlog.len))
             conn_fail(conn);
     }
     buf_clear(out);
@@ -202,7 +209,7 @@ void conn_writable(struct conn *conn)
         set_write_deadline(conn);
     if ((size_t)n < rest.len)
         return;
-    buf_deinit(&conn->backlog);
+    drop_backlog(conn);
     conn->backlog_sent = 0;
     conn->write_deadline = 0;
     if (conn->lingering)
@@ -262,6 +269,14 @@ bool conn_flush(struct conn *conn)
     if (conn->failed)
         close_now(conn);
     return more && !conn->failed && conn->backlog.len == 0;
+}
+
+bool conn_is_idle(const struct conn *conn)
+{
+    list_each(&conn->exchanges, exchange, struct http_exchange, link)
+        if (exchange->handled)
+            return false;
+    return conn->backlog.len == 0;
 }
 
 void conn_tick(struct conn *conn)
@@ -367,6 +382,8 @@ void conn_input(struct conn *conn, struct str bytes)
             conn_fail(conn);
         return;
     }
+    list_remove(&conn->link);
+    list_append(&loop->conns, &conn->link);
     loop->owner = conn;
     if (conn->tls)
         tls_input(conn, bytes);

@@ -54,7 +54,7 @@ struct conn {
     struct peer *peer;
     struct list exchanges;
     struct buf backlog; /* what the kernel did not take */
-    size_t backlog_sent;
+    size_t backlog_sent, backlog_held; /* held: in the budget of memory */
     nsec_t deadline, write_deadline; /* 0: none */
     size_t lingered;
     char sniffed[4];
@@ -91,3 +91,4 @@ void conn_fail(struct conn *conn);
 /* For the loop. */
 bool conn_flush(struct conn *conn); /* true: there is more to write */
 void conn_tick(struct conn *conn);
+bool conn_is_idle(const struct conn *conn); /* no handler is busy with anything of it */

@@ -11,6 +11,7 @@
 #include "net/exchange.h"
 
 #define ARENA_LIMIT (256u << 20)
+#define MEMORY_FULL 224 /* of 256 parts of the budget: the rest is for requests that were taken on before */
 #define KEEP_BODY (16u << 10)
 #define MAX_FIELDS_BYTES (64u << 10)
 
@@ -23,7 +24,7 @@ static struct http_exchange *exchange_make(struct loop *loop)
     if (!exchange)
         return NULL;
     exchange->loop = loop;
-    arena_init(&exchange->arena, ARENA_LIMIT);
+    arena_init_within(&exchange->arena, ARENA_LIMIT, &loop->shared->memory);
     head_init(&exchange->head);
     buf_init(&exchange->body, 0);
     buf_init(&exchange->fields, MAX_FIELDS_BYTES);
@@ -62,12 +63,20 @@ void exchange_free(struct http_exchange *exchange)
 
 static void clear_body(struct http_exchange *exchange)
 {
-    if (exchange->charged > 0)
-        atomic_fetch_sub_explicit(&exchange->loop->shared->body_bytes, exchange->charged, memory_order_relaxed);
-    exchange->charged = 0;
+    arena_budget_change(&exchange->loop->shared->memory, &exchange->charged, 0);
     if (exchange->body.cap > KEEP_BODY)
         buf_deinit(&exchange->body);
     buf_clear(&exchange->body);
+}
+
+/* What is queued is in the budget of memory from submit() to here or exchange_sent(). */
+static void drop_queue(struct http_exchange *exchange, struct part_queue *queue)
+{
+    if (queue->bytes == 0)
+        return;
+    arena_budget_give(&exchange->loop->shared->memory, queue->bytes);
+    atomic_fetch_sub_explicit(&exchange->queued, queue->bytes, memory_order_relaxed);
+    part_queue_clear(queue);
 }
 
 void exchange_recycle(struct http_exchange *exchange)
@@ -82,8 +91,8 @@ void exchange_recycle(struct http_exchange *exchange)
         exchange->events.released(exchange->events.ctx);
     peer_unref(exchange->peer);
     clear_body(exchange);
-    part_queue_clear(&exchange->queue);
-    part_queue_clear(&exchange->inbox);
+    drop_queue(exchange, &exchange->queue);
+    drop_queue(exchange, &exchange->inbox);
     arena_reset(&arena);
     head_clear(&exchange->head);
     buf_clear(&exchange->fields);
@@ -205,14 +214,31 @@ void exchange_handle(struct http_exchange *exchange)
     handler->handle(handler->ctx, exchange);
 }
 
+bool exchange_is_too_much(const struct http_exchange *exchange)
+{
+    return arena_budget_is_above(&exchange->loop->shared->memory, MEMORY_FULL);
+}
+
+const char *refusal_write(struct loop *loop, int status, struct buf *body)
+{
+    const struct http_handler *handler = &loop->shared->options.handler;
+
+    if (handler->refusal) {
+        handler->refusal(handler->ctx, status, body);
+        return "application/json";
+    }
+    buf_add_u64(body, (uint64_t)status);
+    buf_add_char(body, ' ');
+    buf_add_cstr(body, http_status_text(status));
+    return "text/plain; charset=utf-8";
+}
+
 static int keep(struct http_exchange *exchange, struct str bytes)
 {
-    struct server_shared *shared = exchange->loop->shared;
-    size_t before = atomic_fetch_add_explicit(&shared->body_bytes, bytes.len, memory_order_relaxed);
+    struct arena_budget *memory = &exchange->loop->shared->memory;
 
-    exchange->charged += bytes.len;
-    if (before + bytes.len > shared->max_body_bytes)
-        return 503;
+    if (!arena_budget_change(memory, &exchange->charged, exchange->charged + bytes.len))
+        return 429;
     buf_add_str(&exchange->body, bytes);
     return buf_ok(&exchange->body) ? 0 : 503;
 }
@@ -223,6 +249,8 @@ int exchange_data(struct http_exchange *exchange, struct str bytes)
 
     exchange->progress = exchange->loop->now;
     if (!exchange->streaming) {
+        if (exchange->handled)
+            return 0; /* it was refused */
         if (bytes.len > exchange->loop->shared->options.max_body - exchange->body.len)
             return 413;
         return keep(exchange, bytes);
@@ -254,6 +282,7 @@ void exchange_sent(struct http_exchange *exchange, size_t count)
 {
     size_t before = atomic_fetch_sub_explicit(&exchange->queued, count, memory_order_relaxed);
 
+    arena_budget_give(&exchange->loop->shared->memory, count);
     part_queue_consume(&exchange->queue, count);
     exchange->progress = exchange->loop->now;
     if (before - count < HTTP_QUEUE_LOW && before >= HTTP_QUEUE_LOW)
@@ -272,8 +301,7 @@ void exchange_detach(struct http_exchange *exchange)
     bool unfinished = !exchange_is_complete(exchange);
 
     exchange->conn = NULL;
-    atomic_fetch_sub_explicit(&exchange->queued, exchange->queue.bytes, memory_order_relaxed);
-    part_queue_clear(&exchange->queue);
+    drop_queue(exchange, &exchange->queue);
     list_remove(&exchange->link);
     if (unfinished) {
         atomic_store_explicit(&exchange->gone, true, memory_order_relaxed);
@@ -300,8 +328,7 @@ static void accept_notes(struct http_exchange *exchange, unsigned notes)
     if (notes & (NOTE_ABORT | NOTE_BROKEN))
         exchange->broken = true;
     if (!exchange->conn) {
-        atomic_fetch_sub_explicit(&exchange->queued, exchange->queue.bytes, memory_order_relaxed);
-        part_queue_clear(&exchange->queue);
+        drop_queue(exchange, &exchange->queue);
     } else {
         if (exchange->loop->stopping && !exchange->ended && exchange->begun)
             exchange_cancel(exchange); /* a stream that began while the server stops */
@@ -441,6 +468,16 @@ static void set_reply(struct http_exchange *exchange, int status, const char *co
         add_field(exchange, STR("Content-Type"), str_from(content_type));
 }
 
+/* NULL without memory, the system's or the budget's. */
+static struct part_group *make_group(struct http_exchange *exchange, const struct http_part *parts, size_t count)
+{
+    struct part_group *group = part_group_new(parts, count);
+
+    if (group && !arena_budget_take(&exchange->loop->shared->memory, group->bytes))
+        group = part_group_free(group);
+    return group;
+}
+
 void http_reply(struct http_exchange *exchange, int status, const char *content_type, struct str body)
 {
     const struct http_part part = { .bytes = body };
@@ -451,10 +488,24 @@ void http_reply(struct http_exchange *exchange, int status, const char *content_
 void http_reply_parts(struct http_exchange *exchange, int status, const char *content_type,
                       const struct http_part *parts, size_t count)
 {
-    struct part_group *group = part_group_new(parts, count);
+    struct part_group *group = make_group(exchange, parts, count);
 
     set_reply(exchange, status, content_type, group ? (int64_t)group->bytes : 0);
     submit(exchange, group, group ? NOTE_BEGIN | NOTE_END : NOTE_ABORT);
+}
+
+void exchange_refuse(struct http_exchange *exchange, int status)
+{
+    AUTO_DEINIT(buf, body) = BUF_INIT;
+    const char *type = refusal_write(exchange->loop, status, &body);
+
+    clear_body(exchange);
+    exchange->streaming = false;
+    exchange->handled = true;
+    exchange->loop->open_count++;
+    if (status == 429)
+        http_reply_header(exchange, "Retry-After", STR(REFUSAL_RETRY));
+    http_reply(exchange, status, type, buf_str(&body));
 }
 
 void http_reply_begin(struct http_exchange *exchange, int status, const char *content_type)
@@ -507,7 +558,7 @@ size_t http_reply_write(struct http_exchange *exchange, const struct http_part *
 
     if (atomic_load_explicit(&exchange->gone, memory_order_relaxed))
         return 0;
-    group = part_group_new(parts, count);
+    group = make_group(exchange, parts, count);
     if (!group) { /* a gap in the stream would be a lie: break it off; the handler learns it as a client that left */
         struct loop *loop = exchange->loop;
         LOCKED(&loop->lock);

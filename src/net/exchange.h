@@ -76,6 +76,14 @@ static inline bool exchange_is_complete(const struct http_exchange *exchange)
     return exchange->ended && exchange->queue.bytes == 0;
 }
 
+/* True when there is so little memory left that no new request should be taken on. */
+bool exchange_is_too_much(const struct http_exchange *exchange);
+/* Replies in the place of the handler, which will not see the request; the rest of its body is dropped. */
+void exchange_refuse(struct http_exchange *exchange, int status);
+/* What to say to a client whose request is refused with that status; returns the content type. */
+const char *refusal_write(struct loop *loop, int status, struct buf *body);
+#define REFUSAL_RETRY "1" /* seconds: Retry-After of a 429 */
+
 /* The headers that the handler set: returns false after the last. at begins with 0. */
 bool exchange_field(const struct http_exchange *exchange, size_t *at, struct http_header *ret_field);
 void exchange_lower_fields(struct http_exchange *exchange); /* their names, as HTTP/2 wants them */

@@ -35,6 +35,7 @@ struct h1 {
     struct h1_parser *parser;
     struct http_exchange *exchange;
     struct buf pending; /* came, not yet parsed */
+    size_t pending_held; /* in the budget of memory */
     enum phase phase;
     size_t head_bytes, body_bytes, framing_bytes;
     nsec_t body_since;
@@ -204,6 +205,7 @@ static bool write_reply(struct h1 *h1)
 static void refuse(struct h1 *h1, int status)
 {
     struct conn *conn = h1->conn;
+    AUTO_DEINIT(buf, body) = BUF_INIT;
     char head[320];
 
     if (h1->exchange && h1->exchange->handled) { /* a reply may have begun: there is no place for another */
@@ -212,13 +214,15 @@ static void refuse(struct h1 *h1, int status)
     }
     if (h1->exchange)
         exchange_detach(TAKE(h1->exchange));
-    const char *text = http_status_text(status);
+    const char *type = refusal_write(conn->loop, status, &body);
     struct str date = loop_date(conn->loop);
     int n = snprintf(head, sizeof head,
-                     "HTTP/1.1 %d %s\r\nDate: " STR_FMT "\r\nContent-Type: text/plain; charset=utf-8\r\n"
-                     "Content-Length: %zu\r\nConnection: close\r\n\r\n%d %s",
-                     status, text, STR_ARG(date), strlen(text) + 4, status, text);
+                     "HTTP/1.1 %d %s\r\nDate: " STR_FMT "\r\nContent-Type: %s\r\n%s"
+                     "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+                     status, http_status_text(status), STR_ARG(date), type,
+                     status == 429 ? "Retry-After: " REFUSAL_RETRY "\r\n" : "", body.len);
     conn_write(conn, str_of(head, (size_t)n));
+    conn_write(conn, buf_str(&body));
     h1->close = true;
     h1->phase = PHASE_WAIT;
     conn_finish(conn);
@@ -353,6 +357,10 @@ static void head_complete(struct h1 *h1)
     }
     if (!h1_parser_keep_alive(h1->parser))
         h1->close = true;
+    if (exchange_is_too_much(exchange)) {
+        refuse(h1, 429);
+        return;
+    }
     exchange_route(exchange);
     if (!exchange->streaming && framing.length > conn->loop->shared->options.max_body) {
         refuse(h1, 413);
@@ -500,6 +508,11 @@ static bool h1_start(struct conn *conn)
     return false;
 }
 
+static bool charge_pending(struct h1 *h1)
+{
+    return arena_budget_change(&h1->conn->loop->shared->memory, &h1->pending_held, h1->pending.cap);
+}
+
 static bool h1_output(struct conn *conn)
 {
     struct h1 *h1 = conn->state;
@@ -510,6 +523,7 @@ static bool h1_output(struct conn *conn)
         buf_deinit(&h1->pending);
     else
         buf_consume(&h1->pending, h1->pending.len - in.len);
+    charge_pending(h1);
     after_input(h1);
     return more;
 }
@@ -521,7 +535,7 @@ static void h1_input(struct conn *conn, struct str bytes)
     if (h1->pending.len == 0)
         advance(h1, &bytes);
     buf_add_str(&h1->pending, bytes);
-    if (!buf_ok(&h1->pending))
+    if (!buf_ok(&h1->pending) || !charge_pending(h1))
         conn_fail(conn);
     conn_pause_reading(conn, h1->pending.len >= PENDING_LIMIT);
 }
@@ -579,6 +593,7 @@ static void h1_stop(struct conn *conn)
         exchange_detach(h1->exchange);
     h1_parser_free(h1->parser);
     buf_deinit(&h1->pending);
+    charge_pending(h1);
     free(h1);
     conn->state = NULL;
 }

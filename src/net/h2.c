@@ -128,24 +128,16 @@ static void h2_reply(struct http_exchange *exchange)
             exchange_sent(exchange, part_queue_first(&exchange->queue).len);
 }
 
-/* Answers in the handler's place, without a body. */
+/* Answers in the handler's place; what else the client sends of the request is dropped. */
 static void refuse(struct h2 *h2, struct http_exchange *exchange, int status)
 {
-    int32_t stream = exchange->stream;
-    char text[16];
-    int n = snprintf(text, sizeof text, "%03d", status);
-    nghttp2_nv nva[] = {
-        make_nv(STR(":status"), str_of(text, (size_t)n)),
-        make_nv(STR("date"), loop_date(h2->conn->loop)),
-        make_nv(STR("content-length"), STR("0")),
-    };
-
-    nghttp2_session_set_stream_user_data(h2->session, stream, NULL);
-    if (exchange->handled)
-        nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, stream, NGHTTP2_ENHANCE_YOUR_CALM);
-    else
-        nghttp2_submit_response(h2->session, stream, nva, ARRAY_LEN(nva), NULL);
-    exchange_detach(exchange);
+    if (exchange->handled) {
+        nghttp2_session_set_stream_user_data(h2->session, exchange->stream, NULL);
+        nghttp2_submit_rst_stream(h2->session, NGHTTP2_FLAG_NONE, exchange->stream, NGHTTP2_ENHANCE_YOUR_CALM);
+        exchange_detach(exchange);
+        return;
+    }
+    exchange_refuse(exchange, status);
 }
 
 /* -- writing -- */
@@ -263,8 +255,7 @@ static void head_complete(struct h2 *h2, struct http_exchange *exchange, bool en
         exchange->refuse = 400;
     if (exchange->refuse == 0) {
         exchange_route(exchange);
-        if (is_too_long(exchange))
-            exchange->refuse = 413;
+        exchange->refuse = exchange_is_too_much(exchange) ? 429 : is_too_long(exchange) ? 413 : 0;
     }
     if (exchange->refuse != 0) {
         refuse(h2, exchange, exchange->refuse);

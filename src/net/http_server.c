@@ -1,7 +1,10 @@
 #include "net/http_server.h"
 
+#include "base/process.h"
 #include "net/socket.h"
 #include "net/tls_session.h"
+
+#define SPARE_DESCRIPTORS 512
 
 struct http_server {
     struct server_shared shared;
@@ -12,13 +15,16 @@ struct http_server {
 
 static void free_server(struct http_server *server)
 {
+    bool free_all = true;
+
     for (size_t i = 0; i < server->count; i++)
         loop_thread_ask_stop(server->threads[i]);
     for (size_t i = 0; i < server->count; i++)
-        loop_thread_join(server->threads[i]);
+        free_all = loop_thread_join(server->threads[i]) && free_all;
     tls_context_free(server->shared.options.tls);
     free(server->threads);
-    free(server);
+    if (free_all) /* else for late replies */
+        free(server);
 }
 
 static int make_threads(struct http_server *server, struct err *err)
@@ -45,6 +51,14 @@ static int start_threads(struct http_server *server, struct err *err)
     return 0;
 }
 
+/* No more connections than there are descriptors for, some left over for all else. */
+static void fit_descriptors(struct http_server_options *options)
+{
+    int most = process_fd_limit();
+
+    options->max_connections = MIN(options->max_connections, MAX(most - SPARE_DESCRIPTORS, most / 2));
+}
+
 int http_server_start(const struct http_server_options *options, struct http_server **ret_server, struct err *err)
 {
     struct http_server *server = calloc(1, sizeof *server);
@@ -54,6 +68,7 @@ int http_server_start(const struct http_server_options *options, struct http_ser
     if (!server)
         return err_set(err, ERR_NO_MEMORY, "HTTP server");
     server_shared_init(&server->shared, options);
+    fit_descriptors(&server->shared.options);
     if (options->tls)
         tls_context_ref(options->tls);
     if ((code = make_threads(server, err)) < 0 ||

@@ -8,11 +8,15 @@
  * is true.
  *
  * Limits against hostile clients: head size, header count, body size, time for a head, idle time, write stall time,
- * streams and connections; each is an option with a sane default. */
+ * streams and connections; each is an option with a sane default. Bodies, arenas of exchanges, answers that wait for
+ * their readers and what connections hold back come out of one budget of memory: when it is nearly used up, new
+ * requests get 429; one that finds it empty is broken off. Beyond the cap of connections, the one that was idle longest
+ * makes room. */
 #pragma once
 
 #include "base/arena.h"
 #include "base/blob.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "net/http.h"
@@ -39,6 +43,8 @@ struct http_handler {
     void *ctx;
     enum http_body_mode (*route)(void *ctx, const struct http_request *head); /* NULL: always collect */
     void (*handle)(void *ctx, struct http_exchange *exchange);
+    /* What is said (as JSON) to a client whose request is refused before handle() sees it; NULL: the status as text. */
+    void (*refusal)(void *ctx, int status, struct buf *body);
 };
 
 struct http_server_options {
@@ -48,6 +54,7 @@ struct http_server_options {
     int loops;               /* threads; 0: 2 */
     struct http_handler handler;
     size_t max_body, max_head;     /* 0: 3 MiB (413), 64 KiB (431) */
+    size_t max_memory;             /* 0: 1 GiB (429) */
     int max_connections, max_streams; /* 0: 20000; 1000 a connection */
     nsec_t head_timeout, idle_timeout, stall_timeout; /* 0: 10 s, 5 min, 30 s */
 };

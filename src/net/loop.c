@@ -4,8 +4,9 @@
 #include <time.h>
 
 #define MAX_SPARE 256
+#define MAX_LOOKED 256 /* connections looked at to find an idle one */
 #define FLUSH_ROUNDS 4
-#define MIN_BODY_BUDGET (256u << 20)
+#define MEMORY_DEFAULT (1u << 30)
 #define DATE_REFRESH (NSEC_PER_SEC / 4)
 
 static nsec_t or_default(nsec_t value, nsec_t otherwise)
@@ -21,14 +22,14 @@ void server_shared_init(struct server_shared *shared, const struct http_server_o
     own->loops = own->loops > 0 ? own->loops : 2;
     own->max_body = own->max_body ? own->max_body : 3u << 20;
     own->max_head = own->max_head ? own->max_head : 64u << 10;
+    own->max_memory = own->max_memory ? own->max_memory : MEMORY_DEFAULT;
     own->max_connections = own->max_connections > 0 ? own->max_connections : 20000;
     own->max_streams = own->max_streams > 0 ? own->max_streams : 1000;
     own->head_timeout = or_default(own->head_timeout, 10 * NSEC_PER_SEC);
     own->idle_timeout = or_default(own->idle_timeout, 300 * NSEC_PER_SEC);
     own->stall_timeout = or_default(own->stall_timeout, 30 * NSEC_PER_SEC);
     atomic_init(&shared->connections, 0);
-    atomic_init(&shared->body_bytes, 0);
-    shared->max_body_bytes = MAX(own->max_body * 8, (size_t)MIN_BODY_BUDGET);
+    arena_budget_init(&shared->memory, own->max_memory);
 }
 
 int loop_init(struct loop *loop, struct server_shared *shared, struct clock *clock, struct err *err)
@@ -169,6 +170,23 @@ void loop_tick(struct loop *loop)
 {
     list_each(&loop->conns, conn, struct conn, link)
         conn_tick(conn);
+}
+
+/* Among those that were silent longest, one that never showed who it is goes first. */
+bool loop_make_room(struct loop *loop)
+{
+    struct conn *chosen = NULL;
+    int looked = 0;
+
+    list_each(&loop->conns, conn, struct conn, link) {
+        if (looked++ == MAX_LOOKED || (chosen && str_empty(chosen->peer->identity.common_name)))
+            break;
+        if (!conn->failed && conn_is_idle(conn) && (!chosen || str_empty(conn->peer->identity.common_name)))
+            chosen = conn;
+    }
+    if (chosen)
+        conn_fail(chosen);
+    return chosen != NULL;
 }
 
 void loop_stop(struct loop *loop)

@@ -20,8 +20,7 @@ struct conn;
 struct server_shared {
     struct http_server_options options; /* all defaults filled in */
     atomic_int connections;
-    atomic_size_t body_bytes; /* held by requests that are being collected */
-    size_t max_body_bytes;
+    struct arena_budget memory; /* what requests, answers under way and slow connections take */
 };
 
 struct loop {
@@ -30,7 +29,8 @@ struct loop {
     uv_thread_t thread;
     nsec_t now; /* of this turn */
 
-    struct list conns, dirty; /* dirty: has output to produce or is to be closed */
+    struct list conns; /* the one that was silent longest first */
+    struct list dirty; /* has output to produce or is to be closed */
     struct list done, spare;  /* exchanges that are over; and those kept for the next request */
     size_t spare_count;
     size_t open_count; /* exchanges in the hands of the handler */
@@ -59,6 +59,7 @@ bool loop_is_current(const struct loop *loop); /* any thread */
 void loop_begin(struct loop *loop);            /* a turn: takes the time */
 void loop_end(struct loop *loop);              /* of a turn: takes the mail, writes, frees what is over */
 void loop_tick(struct loop *loop);             /* now and then: what is overdue is ended */
+bool loop_make_room(struct loop *loop);        /* closes an idle connection; false: there is none */
 void loop_stop(struct loop *loop);             /* connections finish what they do and close */
 void loop_kill(struct loop *loop);             /* connections close now */
 bool loop_is_empty(const struct loop *loop);   /* neither connections nor exchanges are left */

@@ -170,7 +170,8 @@ static void on_given_up(uv_handle_t *handle)
 
 void socket_open(struct loop_thread *thread, const struct accepted *accepted)
 {
-    struct socket *self = thread->loop.stopping ? NULL : calloc(1, sizeof *self);
+    bool welcome = !thread->loop.stopping && (!accepted->crowded || loop_make_room(&thread->loop));
+    struct socket *self = welcome ? calloc(1, sizeof *self) : NULL;
 
     if (!self || uv_poll_init(&thread->uv, &self->poll, accepted->fd) < 0) {
         free(self);
@@ -346,7 +347,7 @@ void loop_thread_ask_stop(struct loop_thread *thread)
         uv_async_send(&thread->async);
 }
 
-void loop_thread_join(struct loop_thread *thread)
+bool loop_thread_join(struct loop_thread *thread)
 {
     if (!thread->thread.started) { /* it never ran: close its handles here */
         close_handles(thread);
@@ -354,10 +355,12 @@ void loop_thread_join(struct loop_thread *thread)
     }
     thread_join(&thread->thread);
     INVARIANT(uv_loop_close(&thread->uv) == 0);
-    if (thread->loop.open_count == 0)
+    if (thread->loop.open_count == 0) {
         loop_thread_free(thread);
-    else /* for late replies the loop is there, dead, and nobody's own */
-        memset(&thread->loop.thread, 0, sizeof thread->loop.thread);
+        return true;
+    }
+    memset(&thread->loop.thread, 0, sizeof thread->loop.thread); /* dead, and nobody's own */
+    return false;
 }
 
 void loop_thread_give(struct loop_thread *thread, const struct accepted *accepted)

@@ -8,6 +8,7 @@ struct acceptor;
 
 struct accepted {
     int fd;
+    bool crowded; /* there are as many connections as may be: an idle one has to make room */
     char address[64];
 };
 
@@ -31,8 +32,9 @@ struct loop_thread {
 int loop_thread_new(struct server_shared *shared, struct loop_thread **ret_thread, struct err *err);
 int loop_thread_start(struct loop_thread *thread, struct err *err);
 void loop_thread_ask_stop(struct loop_thread *thread); /* any thread */
-/* Joins and frees. Exchanges that their handlers never ended keep the memory of the loop alive. */
-void loop_thread_join(struct loop_thread *thread);
+/* Joins and frees. False: exchanges that their handlers have not ended keep the memory of the loop alive, and with it
+ * what the loops share. */
+bool loop_thread_join(struct loop_thread *thread);
 void loop_thread_tick(struct loop_thread *thread); /* its own thread: sees to it that a tick comes */
 /* Takes over the file descriptor; any thread. */
 void loop_thread_give(struct loop_thread *thread, const struct accepted *accepted);

@@ -1,5 +1,7 @@
 #include "store/window.h"
 
+#include "base/hash.h"
+
 #define EVENTS_DEFAULT 16384
 #define EVENTS_MIN 16
 #define EVENTS_MAX (1u << 24)
@@ -24,7 +26,7 @@ int window_init(struct window *window, size_t limit, revision_t newest, struct e
 
 static struct store_event **recent_slot(const struct window *window, struct str key)
 {
-    return &window->recent[str_hash(key) & window->mask];
+    return &window->recent[hash_str(key) & window->mask];
 }
 
 static void drop_oldest(struct window *window)

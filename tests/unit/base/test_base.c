@@ -19,6 +19,7 @@
 #include "base/file.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "base/hash.h"
 #include "base/map.h"
 #include "base/rng.h"
 #include "base/vec.h"
@@ -174,6 +175,60 @@ static void test_buf(void **state)
     buf_clear(&buf);
     assert_true(buf_ok(&buf));
     buf_deinit(&buf);
+}
+
+/* Two arenas on one budget: what one has the other cannot get, and all of it comes back. */
+static void test_arena_budget(void **state)
+{
+    struct arena_budget budget;
+    struct arena first, second;
+
+    arena_budget_init(&budget, 1 << 20);
+    arena_init_within(&first, 0, &budget);
+    arena_init_within(&second, 0, &budget);
+    assert_non_null(arena_alloc(&first, 600 << 10));
+    assert_true(arena_budget_is_above(&budget, 128));
+    assert_false(arena_budget_is_above(&budget, 192));
+    assert_null(arena_alloc(&second, 600 << 10));
+    assert_true(arena_failed(&second) && second.starved);
+    assert_non_null(arena_alloc(&second, 100));
+    arena_reset(&first);
+    arena_reset(&second);
+    assert_false(second.starved);
+    assert_non_null(arena_alloc(&second, 600 << 10));
+    arena_deinit(&first);
+    arena_deinit(&second);
+    assert_int_equal(budget.used, 0);
+    assert_false(arena_budget_take(&budget, SIZE_MAX));
+    assert_true(arena_budget_take(&budget, 1 << 20));
+    assert_false(arena_budget_take(&budget, 1));
+    arena_budget_give(&budget, 1 << 20);
+    assert_int_equal(budget.used, 0);
+}
+
+/* Strings of all lengths, each in another place of memory; then the same under another secret. */
+static void test_hash(void **state)
+{
+    uint64_t seen[64];
+    char text[80];
+
+    for (size_t secret = 0; secret < 2; secret++) {
+        hash_set_secret(0x0123456789ABCDEFull + secret, 0xFEDCBA9876543210ull);
+        for (size_t len = 0; len < ARRAY_LEN(seen); len++) {
+            uint64_t hash;
+
+            memset(text, 'a', sizeof text);
+            hash = hash_str(str_of(text + secret, len));
+            assert_int_equal(hash, hash_str(str_of(text + 7, len)));
+            for (size_t i = 0; i < len; i++) { /* each byte counts */
+                text[i] ^= 1;
+                assert_int_not_equal(hash, hash_str(str_of(text, len)));
+                text[i] ^= 1;
+            }
+            assert_true(secret == 0 || seen[len] != hash);
+            seen[len] = hash;
+        }
+    }
 }
 
 /* Against an array, through many random additions and removals. */
@@ -402,6 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_str_split), cmocka_unit_test(test_str_numbers), cmocka_unit_test(test_str_utf8),
         cmocka_unit_test(test_str_search), cmocka_unit_test(test_arena),      cmocka_unit_test(test_buf),
+        cmocka_unit_test(test_arena_budget), cmocka_unit_test(test_hash),
         cmocka_unit_test(test_map),       cmocka_unit_test(test_err),         cmocka_unit_test(test_rng),
         cmocka_unit_test(test_blob_and_list), cmocka_unit_test(test_file), cmocka_unit_test(test_vec),
         cmocka_unit_test(test_clock),     cmocka_unit_test(test_log),

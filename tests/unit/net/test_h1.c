@@ -389,6 +389,37 @@ static void test_head_limits(void **state)
     fixture_deinit(&fixture);
 }
 
+/* With the memory nearly used up, new requests are put off, and what was under way gives back all it had. */
+static void test_memory_budget(void **state)
+{
+    static const char request[] = "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 3\r\n\r\nabc";
+    struct fixture fixture;
+    struct memory_conn conn;
+
+    fixture_init(&fixture);
+    struct arena_budget *memory = &fixture.server.shared.memory;
+
+    assert_true(arena_budget_take(memory, memory->limit));
+    assert_true(memory_conn_open(&fixture.server, &conn));
+    memory_conn_feed(&conn, str_of(request, sizeof request - 1));
+    assert_true(sent_has(&conn, "HTTP/1.1 429 "));
+    assert_true(sent_has(&conn, "Retry-After: 1\r\n"));
+    assert_true(conn.half_closed);
+    memory_conn_done(&conn);
+    arena_budget_give(memory, memory->limit);
+
+    assert_true(memory_conn_open(&fixture.server, &conn));
+    conn.can_take = 10; /* the rest of the answer waits, and so does what comes behind the request */
+    for (int i = 0; i < 5; i++)
+        memory_conn_feed(&conn, str_of(request, sizeof request - 1));
+    assert_true(memory->used > 0);
+    memory_conn_done(&conn);
+    memory_server_turn(&fixture.server);
+    assert_true(memory->used <= 8192); /* of arenas that are kept for the next requests */
+    fixture_deinit(&fixture);
+    assert_int_equal(memory->used, 0);
+}
+
 static void test_timeouts(void **state)
 {
     static const struct {
@@ -688,7 +719,7 @@ int main(void)
         cmocka_unit_test(test_trickled_body), cmocka_unit_test(test_late_reply),  cmocka_unit_test(test_client_gone),
         cmocka_unit_test(test_abort),       cmocka_unit_test(test_backpressure),  cmocka_unit_test(test_upload_pause),
         cmocka_unit_test(test_stop),        cmocka_unit_test(test_upgrade),       cmocka_unit_test(test_upgrade_slow),
-        cmocka_unit_test(test_upgrade_refused),
+        cmocka_unit_test(test_upgrade_refused), cmocka_unit_test(test_memory_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

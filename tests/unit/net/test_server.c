@@ -532,20 +532,24 @@ static void test_refusal_arrives(void **state)
     fixture_free(fixture);
 }
 
+/* Beyond the limit the one that was silent longest makes room. */
 static void test_connection_limit(void **state)
 {
     struct http_server *server;
     struct fixture *fixture = fixture_new(false);
+    static const char request[] = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
     char byte;
 
     assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .max_connections = 2,
-                                                                      .handler = { fixture, route, handle } },
+                                                                      .loops = 1, .handler = { fixture, route, handle } },
                                        &server, NULL), 0);
     int first = connect_to(http_server_port(server)), second = connect_to(http_server_port(server));
     int third = connect_to(http_server_port(server));
-    assert_int_equal(read_all(third, &byte, 1), 0);
-    assert_true(write(first, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 29) >= 0);
-    assert_int_equal(read_all(first, &byte, 1), 1);
+    assert_int_equal(read_all(first, &byte, 1), 0);
+    assert_true(write(second, request, sizeof request - 1) > 0);
+    assert_int_equal(read_all(second, &byte, 1), 1);
+    assert_true(write(third, request, sizeof request - 1) > 0);
+    assert_int_equal(read_all(third, &byte, 1), 1);
     close(first);
     close(second);
     close(third);
