@@ -1,6 +1,6 @@
 /* map.h - hash map from byte strings to pointers, open addressing, safe with keys that strangers choose. Keys are not
- * copied: they must live in the value (or longer). Not thread-safe. Iteration order is unspecified; deleting the current
- * entry while iterating is allowed, adding is not. */
+ * copied: they must live in the value (or longer). Not thread-safe. Iteration order is unspecified; deleting the
+ * current entry while iterating is allowed, adding is not. */
 #pragma once
 
 #include "base/str.h"

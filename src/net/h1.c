@@ -534,6 +534,8 @@ static void h1_input(struct conn *conn, struct str bytes)
 
     if (h1->pending.len == 0)
         advance(h1, &bytes);
+    if (conn->finishing)
+        return; /* what else comes is not read any more */
     buf_add_str(&h1->pending, bytes);
     if (!buf_ok(&h1->pending) || !charge_pending(h1))
         conn_fail(conn);

@@ -255,9 +255,10 @@ static void test_requests(void **state)
     } cases[] = {
         { "GET", "/host", 0, 200, 4, "host" },  { "HEAD", "/host", 0, 200, 0, "" },
         { "GET", "/none", 0, 204, 0, "" },      { "POST", "/echo", 5, 200, 5, "uuuuu" },
-        { "POST", "/echo", MAX_BODY, 200, MAX_BODY, NULL }, { "POST", "/echo", MAX_BODY + 1, 413, 28, "413 Request Entity Too Large" },
+        { "POST", "/echo", MAX_BODY, 200, MAX_BODY, NULL },
+        { "POST", "/echo", MAX_BODY + 1, 413, 28, "413 Request Entity Too Large" },
         { "GET", "/big", 0, 200, BIG, NULL },   { "HEAD", "/big", 0, 200, 0, "" },
-        { "GET", "/host#x", 0, 400, 15, "400 Bad Request" },   
+        { "GET", "/host#x", 0, 400, 15, "400 Bad Request" },
     };
     struct fixture *fixture = fixture_new();
 

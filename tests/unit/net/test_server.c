@@ -540,9 +540,10 @@ static void test_connection_limit(void **state)
     static const char request[] = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n";
     char byte;
 
-    assert_int_equal(http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .max_connections = 2,
-                                                                      .loops = 1, .handler = { fixture, route, handle } },
-                                       &server, NULL), 0);
+    const struct http_server_options options = { .address = "127.0.0.1", .max_connections = 2, .loops = 1,
+                                                 .handler = { fixture, route, handle } };
+
+    assert_int_equal(http_server_start(&options, &server, NULL), 0);
     int first = connect_to(http_server_port(server)), second = connect_to(http_server_port(server));
     int third = connect_to(http_server_port(server));
     assert_int_equal(read_all(first, &byte, 1), 0);
