@@ -2,14 +2,39 @@
  *
  * Every record names the one that it replaced. So to forget all states superseded at or before the floor, it is enough
  * to go once through the records up to the floor: the predecessor of each goes, and a deletion goes itself, with its
- * key's entry in the index when nothing came after it. `trimmed` remembers how far this has come; what was before it
- * never has to be looked at again, so a compaction costs what has been written since the last one, not what is stored.
+ * key's entry in the index when nothing came after it; terms that only forgotten states had go from their index.
+ * `trimmed` remembers how far this has come; what was before it never has to be looked at again, so a compaction costs
+ * what has been written since the last one, not what is stored.
  *
  * The new floor is committed with the first step: from then on nobody may read below it. A process that dies half way
  * goes on where it was when the store is opened again. */
 #include "store/store_private.h"
+#include "store/term_index.h"
 
 #define STEP_RECORDS 1024
+
+static struct str keep_terms(struct str terms, char *out)
+{
+    if (terms.len > 0 && terms.len <= TERMS_BYTES_MAX)
+        memcpy(out, terms.data, terms.len);
+    return str_of(out, MIN(terms.len, TERMS_BYTES_MAX));
+}
+
+/* The terms that the state before had and this one has not. */
+static int forget_terms(struct store *store, MDB_txn *txn, position_t position, const struct record *record,
+                        struct str key)
+{
+    char before_bytes[TERMS_BYTES_MAX], now_bytes[TERMS_BYTES_MAX];
+    struct record before;
+    int rc = log_read(store->engine, txn, record->previous, &before);
+
+    if (rc == MDB_NOTFOUND || (rc == 0 && before.terms.len == 0))
+        return 0;
+    if (rc)
+        return rc;
+    return term_index_forget(store->engine, txn, key, position, keep_terms(before.terms, before_bytes),
+                             keep_terms(record->terms, now_bytes));
+}
 
 /* Removes what the record at a position has made superfluous. */
 static int forget(struct store *store, MDB_txn *txn, position_t position, const struct record *record)
@@ -22,15 +47,17 @@ static int forget(struct store *store, MDB_txn *txn, position_t position, const 
     int rc;
 
     memcpy(key_bytes, record->key.data, record->key.len); /* the record moves when the tree changes */
+    if (previous && (rc = forget_terms(store, txn, position, record, key)))
+        return rc;
     if (previous && (rc = log_delete(store->engine, txn, previous)) && rc != MDB_NOTFOUND)
         return rc;
     if (!deleted)
         return 0;
     if ((rc = log_delete(store->engine, txn, position)))
         return rc;
-    rc = index_get(store->engine, txn, key, &entry);
+    rc = index_get(&store->engine->keys, txn, key, &entry);
     if (rc == 0 && entry.position == position)
-        return index_delete(store->engine, txn, key);
+        return index_delete(&store->engine->keys, txn, key);
     return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
 }
 

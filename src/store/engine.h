@@ -12,9 +12,15 @@
 
 #define ENGINE_READERS_MAX 1024
 
+/* The two trees of an index (index.c). */
+struct index_trees {
+    MDB_dbi flat, deep;
+};
+
 struct engine {
     MDB_env *env;
-    MDB_dbi main, log, index, deep;
+    MDB_dbi main, log;
+    struct index_trees keys, terms;
     size_t limit; /* bytes of the map that puts may use */
     int lock_fd;  /* flock: one process at a time */
     char *path;

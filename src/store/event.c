@@ -12,30 +12,61 @@ static struct str keep(char **at, struct str s)
     return kept;
 }
 
-struct store_event *event_new(enum store_event_kind kind, position_t position, position_t previous_position,
-                              const struct record *record, struct blob *value, struct blob *previous)
+/* The terms of the new state, then those that only the old one had; NULL: only count them. */
+static size_t unite_terms(struct str now, struct str before, struct str *out, char **at, size_t *ret_bytes)
 {
-    struct store_event *event = malloc(sizeof *event + record->key.len + record->actor.len + record->rule.len);
+    struct str rest = now, term;
+    size_t count = 0;
+
+    for (int old = 0; old < 2; old++, rest = before)
+        while (terms_next(&rest, &term)) {
+            if (old && terms_contain(now, term))
+                continue;
+            if (out)
+                out[count] = keep(at, term);
+            *ret_bytes += term.len;
+            count++;
+        }
+    return count;
+}
+
+struct store_event *event_new(const struct event_parts *parts, const struct record *record)
+{
+    size_t bytes = record->key.len + record->actor.len + record->rule.len;
+    size_t terms_count = unite_terms(record->terms, parts->previous_terms, NULL, NULL, &bytes);
+    struct store_event *event = malloc(sizeof *event + terms_count * sizeof(struct str) + bytes);
 
     if (!event) {
-        blob_unref(value);
-        blob_unref(previous);
+        blob_unref(parts->value);
+        blob_unref(parts->previous);
         return NULL;
     }
-    char *at = (char *)(event + 1);
+    struct str *terms = (struct str *)(event + 1);
+    char *at = (char *)(terms + terms_count);
+    unite_terms(record->terms, parts->previous_terms, terms, &at, &bytes);
     *event = (struct store_event){
-        .kind = kind,
-        .revision = position_revision(position),
-        .previous_revision = position_revision(previous_position),
+        .kind = parts->kind,
+        .revision = position_revision(parts->position),
+        .previous_revision = position_revision(parts->previous_position),
         .key = keep(&at, record->key),
-        .value = value,
-        .previous = previous,
+        .value = parts->value,
+        .previous = parts->previous,
         .actor = keep(&at, record->actor),
         .rule = keep(&at, record->rule),
         .trigger = record->trigger,
+        .terms = terms,
+        .terms_count = terms_count,
     };
     atomic_init(&event->refs, 1);
     return event;
+}
+
+bool event_has_term(const struct store_event *event, struct str term)
+{
+    for (size_t i = 0; i < event->terms_count; i++)
+        if (str_eq(event->terms[i], term))
+            return true;
+    return false;
 }
 
 struct store_event *store_event_ref(struct store_event *event)
@@ -79,6 +110,10 @@ struct blob *value_splice(struct str value, uint32_t at, revision_t revision)
 
 size_t event_cost(const struct store_event *event)
 {
-    return sizeof *event + event->key.len + event->actor.len + event->rule.len + event->value->len +
-           (event->previous ? event->previous->len : 0);
+    size_t cost = sizeof *event + event->key.len + event->actor.len + event->rule.len + event->value->len +
+                  (event->previous ? event->previous->len : 0);
+
+    for (size_t i = 0; i < event->terms_count; i++)
+        cost += sizeof(struct str) + event->terms[i].len;
+    return cost;
 }

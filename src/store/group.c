@@ -15,6 +15,7 @@
 
 #include "store/event.h"
 #include "store/store_private.h"
+#include "store/term_index.h"
 #include "store/version.h"
 
 static revision_t present_revision(const struct index_entry *entry)
@@ -30,7 +31,7 @@ static int compare(struct store *store, struct store_txn *txn, bool *ret_failed)
     *ret_failed = false;
     for (size_t i = 0; i < txn->ops_count; i++) {
         const struct store_op *op = &txn->ops[i];
-        int rc = index_get(store->engine, group->txn, op->key, &group->entries[i]);
+        int rc = index_get(&store->engine->keys, group->txn, op->key, &group->entries[i]);
 
         if (rc == MDB_NOTFOUND)
             group->entries[i] = (struct index_entry){ .deleted = true };
@@ -94,6 +95,7 @@ static int change(struct store *store, const struct store_txn *txn, size_t i, re
     AUTO(blob) value = NULL;
     AUTO(blob) previous = NULL;
     position_t position = position_of(revision, i);
+    char terms[TERMS_BYTES_MAX], terms_before[TERMS_BYTES_MAX];
     struct record before = { 0 };
     struct record record = {
         .deleted = op->kind == STORE_DELETE,
@@ -103,27 +105,39 @@ static int change(struct store *store, const struct store_txn *txn, size_t i, re
         .actor = cause_part(txn->cause.actor),
         .rule = cause_part(txn->cause.rule),
     };
+    struct event_parts parts = { .position = position };
     int rc;
 
+    if (op->kind == STORE_PUT && op->terms_count)
+        record.terms = str_of(terms, terms_encode(op->terms, op->terms_count, terms));
     if (entry->position && (rc = log_read(store->engine, group->txn, entry->position, &before)))
         return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
     if ((rc = version_link(store->engine, group->txn, entry->position, &before, &record)))
         return rc;
     if (!entry->deleted && (rc = previous_value(store, op->key, entry->position, &before, &previous)))
         return rc;
+    if (before.terms.len > sizeof terms_before)
+        return MDB_CORRUPTED;
+    if (before.terms.len) { /* it lies in the map, which the next change moves */
+        memcpy(terms_before, before.terms.data, before.terms.len);
+        parts.previous_terms = str_of(terms_before, before.terms.len);
+    }
     if (!(value = value_splice(op->value, op->splice, revision)))
         return ENOMEM;
     record.value = blob_str(value);
     if ((rc = write_record(store, position, &record)))
         return rc;
     struct index_entry now = { position, record.created, record.deleted };
-    if ((rc = index_put(store->engine, group->txn, op->key, &now)))
+    if ((rc = index_put(&store->engine->keys, group->txn, op->key, &now)))
+        return rc;
+    if ((rc = term_index_change(store->engine, group->txn, op->key, position, parts.previous_terms, record.terms)))
         return rc;
     group->meta.live_keys += (uint64_t)entry->deleted - (uint64_t)record.deleted;
-    enum store_event_kind kind = record.deleted ? STORE_DELETED : entry->deleted ? STORE_CREATED : STORE_MODIFIED;
-    position_t replaced = entry->deleted ? 0 : entry->position;
-    struct blob *event_value = TAKE(value), *event_previous = TAKE(previous);
-    return keep_event(group, event_new(kind, position, replaced, &record, event_value, event_previous), position);
+    parts.kind = record.deleted ? STORE_DELETED : entry->deleted ? STORE_CREATED : STORE_MODIFIED;
+    parts.previous_position = entry->deleted ? 0 : entry->position;
+    parts.value = TAKE(value);
+    parts.previous = TAKE(previous);
+    return keep_event(group, event_new(&parts, &record), position);
 }
 
 static bool has_put(const struct store_txn *txn)

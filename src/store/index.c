@@ -1,7 +1,7 @@
-/* index.c - the key index, also for keys longer than LMDB allows.
+/* index.c - an index, also for keys longer than LMDB allows.
  *
- * A key shorter than a segment (480 bytes) is a key of the tree `index`. Of a longer one the first segment is there
- * and points to a node; the rest is in the tree `deep` under the node's number and cut the same way. So an entry of
+ * A key shorter than a segment (480 bytes) is a key of the flat tree. Of a longer one the first segment is there
+ * and points to a node; the rest is in the deep tree under the node's number and cut the same way. So an entry of
  * exactly one segment's length is always a pointer, any other a key's end, and walking the trees in order, descending
  * at each pointer, gives all keys in byte order. Names in Kubernetes can make keys of some 580 bytes; few ever do. */
 #include "store/index.h"
@@ -16,18 +16,18 @@ struct cell {
     uint64_t created; /* and DELETED */
 };
 
-/* A place in the tree: a node (0: the root, the tree `index`) and the part of the key below it. */
+/* A place in the trees: a node (0: the root, the flat tree) and the part of the key below it. */
 struct place {
     MDB_dbi tree;
     size_t len;
     char bytes[NODE_BYTES + INDEX_SEGMENT];
 };
 
-static void place_init(struct place *place, struct engine *engine, uint64_t node, struct str part)
+static void place_init(struct place *place, const struct index_trees *trees, uint64_t node, struct str part)
 {
     uint64_t number = htobe64(node);
 
-    place->tree = node ? engine->deep : engine->index;
+    place->tree = node ? trees->deep : trees->flat;
     place->len = 0;
     if (node) {
         memcpy(place->bytes, &number, NODE_BYTES);
@@ -62,7 +62,7 @@ static struct index_entry entry_of(struct cell cell)
     return (struct index_entry){ cell.target, cell.created & ~DELETED, (cell.created & DELETED) != 0 };
 }
 
-int index_get(struct engine *engine, MDB_txn *txn, struct str key, struct index_entry *ret_entry)
+int index_get(const struct index_trees *trees, MDB_txn *txn, struct str key, struct index_entry *ret_entry)
 {
     uint64_t node = 0;
     struct place place;
@@ -70,7 +70,7 @@ int index_get(struct engine *engine, MDB_txn *txn, struct str key, struct index_
     int rc;
 
     for (; key.len >= INDEX_SEGMENT; key = str_skip(key, INDEX_SEGMENT)) {
-        place_init(&place, engine, node, str_first(key, INDEX_SEGMENT));
+        place_init(&place, trees, node, str_first(key, INDEX_SEGMENT));
         if ((rc = cell_get(txn, &place, &cell)))
             return rc;
         node = cell.target;
@@ -78,13 +78,13 @@ int index_get(struct engine *engine, MDB_txn *txn, struct str key, struct index_
     if (node == 0) { /* nearly always: no copy */
         MDB_val name = { key.len, (void *)key.data }, value;
 
-        if ((rc = mdb_get(txn, engine->index, &name, &value)))
+        if ((rc = mdb_get(txn, trees->flat, &name, &value)))
             return rc;
         if (value.mv_size != sizeof cell)
             return MDB_CORRUPTED;
         memcpy(&cell, value.mv_data, sizeof cell);
     } else {
-        place_init(&place, engine, node, key);
+        place_init(&place, trees, node, key);
         if ((rc = cell_get(txn, &place, &cell)))
             return rc;
     }
@@ -92,39 +92,59 @@ int index_get(struct engine *engine, MDB_txn *txn, struct str key, struct index_
     return 0;
 }
 
-int index_put(struct engine *engine, MDB_txn *txn, struct str key, const struct index_entry *entry)
+/* The highest number of a node that is in use. */
+static int last_node(const struct index_trees *trees, MDB_txn *txn, uint64_t *ret_node)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t number = 0;
+    int rc = mdb_cursor_open(txn, trees->deep, &cursor);
+
+    if (rc)
+        return rc;
+    rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+    if (rc == 0 && key.mv_size < NODE_BYTES)
+        rc = MDB_CORRUPTED;
+    if (rc == 0)
+        memcpy(&number, key.mv_data, NODE_BYTES);
+    mdb_cursor_close(cursor);
+    *ret_node = be64toh(number);
+    return rc == MDB_NOTFOUND ? 0 : rc;
+}
+
+int index_put(const struct index_trees *trees, MDB_txn *txn, struct str key, const struct index_entry *entry)
 {
     uint64_t node = 0;
     struct place place;
     struct cell cell;
 
     for (uint64_t level = 1; key.len >= INDEX_SEGMENT; key = str_skip(key, INDEX_SEGMENT), level++) {
-        place_init(&place, engine, node, str_first(key, INDEX_SEGMENT));
+        place_init(&place, trees, node, str_first(key, INDEX_SEGMENT));
         int rc = cell_get(txn, &place, &cell);
 
-        if (rc == MDB_NOTFOUND) { /* a new node; the position makes its number unique */
-            cell = (struct cell){ entry->position << 2 | level, 0 };
+        if (rc == MDB_NOTFOUND && (rc = last_node(trees, txn, &cell.target)) == 0) {
+            cell = (struct cell){ cell.target + level, 0 }; /* the node above may be as new, and empty yet */
             rc = cell_put(txn, &place, &cell);
         }
         if (rc)
             return rc;
         node = cell.target;
     }
-    place_init(&place, engine, node, key);
+    place_init(&place, trees, node, key);
     cell = (struct cell){ entry->position, entry->created | (entry->deleted ? DELETED : 0) };
     return cell_put(txn, &place, &cell);
 }
 
-static int node_is_empty(struct engine *engine, MDB_txn *txn, uint64_t node, bool *ret_empty)
+static int node_is_empty(const struct index_trees *trees, MDB_txn *txn, uint64_t node, bool *ret_empty)
 {
     struct place place;
     MDB_cursor *cursor;
     MDB_val key, value;
-    int rc = mdb_cursor_open(txn, engine->deep, &cursor);
+    int rc = mdb_cursor_open(txn, trees->deep, &cursor);
 
     if (rc)
         return rc;
-    place_init(&place, engine, node, STR_NULL);
+    place_init(&place, trees, node, STR_NULL);
     key = (MDB_val){ place.len, place.bytes };
     rc = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE);
     if (rc == 0 || rc == MDB_NOTFOUND) {
@@ -136,7 +156,7 @@ static int node_is_empty(struct engine *engine, MDB_txn *txn, uint64_t node, boo
     return rc;
 }
 
-int index_delete(struct engine *engine, MDB_txn *txn, struct str key)
+int index_delete(const struct index_trees *trees, MDB_txn *txn, struct str key)
 {
     struct place places[INDEX_LEVELS];
     uint64_t nodes[INDEX_LEVELS] = { 0 };
@@ -145,33 +165,33 @@ int index_delete(struct engine *engine, MDB_txn *txn, struct str key)
     for (; key.len >= INDEX_SEGMENT; key = str_skip(key, INDEX_SEGMENT), level++) {
         struct cell cell;
 
-        place_init(&places[level], engine, nodes[level], str_first(key, INDEX_SEGMENT));
+        place_init(&places[level], trees, nodes[level], str_first(key, INDEX_SEGMENT));
         if ((rc = cell_get(txn, &places[level], &cell)))
             return rc;
         nodes[level + 1] = cell.target;
     }
-    place_init(&places[level], engine, nodes[level], key);
+    place_init(&places[level], trees, nodes[level], key);
     for (;; level--) { /* the entry, then each node that it leaves empty */
         MDB_val name = { places[level].len, places[level].bytes };
         bool empty = false;
 
         if ((rc = mdb_del(txn, places[level].tree, &name, NULL)) || level == 0)
             return rc;
-        if ((rc = node_is_empty(engine, txn, nodes[level], &empty)) || !empty)
+        if ((rc = node_is_empty(trees, txn, nodes[level], &empty)) || !empty)
             return rc;
     }
 }
 
 /* -- in order -- */
 
-int index_cursor_init(struct index_cursor *cursor, struct engine *engine, MDB_txn *txn)
+int index_cursor_init(struct index_cursor *cursor, const struct index_trees *trees, MDB_txn *txn)
 {
-    cursor->engine = engine;
+    cursor->trees = trees;
     cursor->txn = txn;
     cursor->depth = 0;
     memset(cursor->levels, 0, sizeof cursor->levels);
     memset(cursor->nodes, 0, sizeof cursor->nodes);
-    return mdb_cursor_open(txn, engine->index, &cursor->levels[0]);
+    return mdb_cursor_open(txn, trees->flat, &cursor->levels[0]);
 }
 
 void index_cursor_deinit(struct index_cursor *cursor)
@@ -208,7 +228,7 @@ static int level_seek(struct index_cursor *cursor, struct str from, struct str *
     struct place place;
     MDB_val key, value = { 0, NULL };
 
-    place_init(&place, cursor->engine, cursor->nodes[cursor->depth], from);
+    place_init(&place, cursor->trees, cursor->nodes[cursor->depth], from);
     key = (MDB_val){ place.len, place.bytes };
     int rc = mdb_cursor_get(cursor->levels[cursor->depth], &key, &value, place.len ? MDB_SET_RANGE : MDB_FIRST);
     return level_found(cursor, rc, key, value, ret_part, ret_cell);
@@ -231,7 +251,7 @@ static int descend(struct index_cursor *cursor, struct str segment, uint64_t nod
     cursor->nodes[cursor->depth] = node;
     if (cursor->levels[cursor->depth])
         return 0;
-    return mdb_cursor_open(cursor->txn, cursor->engine->deep, &cursor->levels[cursor->depth]);
+    return mdb_cursor_open(cursor->txn, cursor->trees->deep, &cursor->levels[cursor->depth]);
 }
 
 /* From what a move found to the next key's end: down at pointers, up at the end of a node. */

@@ -1,14 +1,16 @@
 /* lmdb.c - the engine: file format and transactions on LMDB.
  *
  * The folder holds LMDB's two files and `pid`, which is locked (flock) by the process that has the store open and
- * names it. Four trees:
+ * names it. The trees:
  *
- *   main   "format": magic and version. "meta": struct meta, rewritten with every commit.
+ *   main   "format": magic and version. "meta": struct meta, rewritten with every commit. "indexed": how far the terms
+ *          are those of the program at hand (reindex.c).
  *   log    position -> record (record.c). Integer keys, always appended: the tree's right edge is the only page
  *          of it that a commit rewrites. A value of more than about 2 KB has pages of its own and is never moved, so a
  *          slice of it can go to a socket from the map.
  *   index  key -> where its newest record is, when it was created, whether it is deleted (index.c).
  *   deep   the index of keys longer than LMDB's keys can be.
+ *   terms, terms-deep   the same for a term and a key: which keys have or had it (term_index.c).
  *
  * The state of a key at an older revision is found by walking from its newest record back along `previous` and `jump`
  * (version.c); so an overwrite costs two trees, not three, and the index has one entry for a key however old it gets.
@@ -36,7 +38,8 @@
 #define RESERVE_MIN (1u << 20)
 #define RESERVE_MAX (64u << 20)
 #define FORMAT_MAGIC "caravel store\n"
-#define FORMAT_VERSION 1
+#define FORMAT_VERSION 2
+#define FORMAT_UPGRADES 1 /* and older: lacked terms in records, which nobody need have */
 
 struct format {
     char magic[sizeof FORMAT_MAGIC - 1];
@@ -132,17 +135,28 @@ static int open_environment(struct engine *engine, size_t map_size, struct err *
     return rc ? engine_fail(engine, rc, "opening", err) : 0;
 }
 
+static int write_format(struct engine *engine, MDB_txn *txn, struct err *err)
+{
+    struct format format = { FORMAT_MAGIC, { 0 }, FORMAT_VERSION };
+    MDB_val key = val_of("format", 6), value = val_of(&format, sizeof format);
+    int rc = mdb_put(txn, engine->main, &key, &value, 0);
+
+    return rc ? engine_fail(engine, rc, "writing the format", err) : 0;
+}
+
 static int check_format(struct engine *engine, MDB_txn *txn, struct err *err)
 {
     MDB_val key = val_of("format", 6), value;
-    struct format format = { FORMAT_MAGIC, { 0 }, FORMAT_VERSION };
+    struct format format = { 0 };
     MDB_stat stat;
     int rc = mdb_get(txn, engine->main, &key, &value);
 
     if (rc == 0) {
-        if (value.mv_size != sizeof format || memcmp(value.mv_data, format.magic, sizeof format.magic) != 0)
+        if (value.mv_size != sizeof format || memcmp(value.mv_data, FORMAT_MAGIC, sizeof format.magic) != 0)
             return err_set(err, ERR_INVALID, "%s is not a store of Caravel", engine->path);
         memcpy(&format, value.mv_data, sizeof format);
+        if (format.version == FORMAT_UPGRADES)
+            return write_format(engine, txn, err);
         if (format.version != FORMAT_VERSION)
             return err_set(err, ERR_NOT_SUPPORTED,
                            "the store %s has format %u and this program knows format %u: open it with the program that "
@@ -153,8 +167,7 @@ static int check_format(struct engine *engine, MDB_txn *txn, struct err *err)
     if (rc == MDB_NOTFOUND && (rc = mdb_stat(txn, engine->main, &stat)) == 0) {
         if (stat.ms_entries > 0)
             return err_set(err, ERR_INVALID, "%s is not a store of Caravel", engine->path);
-        value = val_of(&format, sizeof format);
-        rc = mdb_put(txn, engine->main, &key, &value, 0);
+        return write_format(engine, txn, err);
     }
     return rc ? engine_fail(engine, rc, "reading the format", err) : 0;
 }
@@ -170,9 +183,13 @@ static int open_trees(struct engine *engine, MDB_txn *txn, struct err *err)
         return rc;
     rc = mdb_dbi_open(txn, "log", MDB_CREATE | MDB_INTEGERKEY, &engine->log);
     if (rc == 0)
-        rc = mdb_dbi_open(txn, "index", MDB_CREATE, &engine->index);
+        rc = mdb_dbi_open(txn, "index", MDB_CREATE, &engine->keys.flat);
     if (rc == 0)
-        rc = mdb_dbi_open(txn, "deep", MDB_CREATE, &engine->deep);
+        rc = mdb_dbi_open(txn, "deep", MDB_CREATE, &engine->keys.deep);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "terms", MDB_CREATE, &engine->terms.flat);
+    if (rc == 0)
+        rc = mdb_dbi_open(txn, "terms-deep", MDB_CREATE, &engine->terms.deep);
     return rc ? engine_fail(engine, rc, "opening", err) : 0;
 }
 
@@ -381,7 +398,8 @@ int log_next(MDB_cursor *cursor, position_t *ret_position, struct str *ret_bytes
 
 int engine_usage(struct engine *engine, MDB_txn *txn, uint64_t *ret_records, uint64_t *ret_bytes)
 {
-    const MDB_dbi trees[] = { engine->main, engine->log, engine->index, engine->deep };
+    const MDB_dbi trees[] = { engine->main,      engine->log,        engine->keys.flat,
+                              engine->keys.deep, engine->terms.flat, engine->terms.deep };
     uint64_t pages = 0;
 
     for (size_t i = 0; i < ARRAY_LEN(trees); i++) {

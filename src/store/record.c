@@ -1,4 +1,4 @@
-/* record.c - encoding of a log record: a fixed head, then key, actor, rule and value.
+/* record.c - encoding of a log record: a fixed head, then key, actor, rule, terms if it has any, and value.
  *
  * Integers have the byte order of the machine, as all of LMDB's own have: the file does not move between machines of
  * different byte order. The checksum (CRC-32) covers the position too, so that a record found in a wrong place shows.
@@ -9,6 +9,7 @@
 
 #define KIND_PUT 1
 #define KIND_DELETE 2
+#define WITH_TERMS 0x80 /* added to the kind: the length of the terms, in 16 bits, and the terms follow the rule */
 
 struct head {
     uint32_t checksum; /* of all that follows, and the position */
@@ -29,7 +30,8 @@ static uint32_t checksum(const char *bytes, size_t len, position_t position)
 
 size_t record_size(const struct record *record)
 {
-    return sizeof(struct head) + record->key.len + record->actor.len + record->rule.len + record->value.len;
+    return sizeof(struct head) + record->key.len + record->actor.len + record->rule.len + record->value.len +
+           (record->terms.len ? sizeof(uint16_t) + record->terms.len : 0);
 }
 
 static char *put(char *out, struct str s)
@@ -46,7 +48,7 @@ void record_encode(const struct record *record, position_t position, void *out)
         .key_len = (uint16_t)record->key.len,
         .actor_len = (uint16_t)record->actor.len,
         .rule_len = (uint16_t)record->rule.len,
-        .kind = record->deleted ? KIND_DELETE : KIND_PUT,
+        .kind = (uint8_t)((record->deleted ? KIND_DELETE : KIND_PUT) | (record->terms.len ? WITH_TERMS : 0)),
         .created = record->created,
         .trigger = record->trigger,
         .previous = record->previous,
@@ -54,12 +56,17 @@ void record_encode(const struct record *record, position_t position, void *out)
         .depth = record->depth,
         .jump_depth = record->jump_depth,
     };
+    uint16_t terms_len = (uint16_t)record->terms.len;
     char *end = out;
 
     end = put(end, str_of(&head, sizeof head));
     end = put(end, record->key);
     end = put(end, record->actor);
     end = put(end, record->rule);
+    if (terms_len) {
+        end = put(end, str_of(&terms_len, sizeof terms_len));
+        end = put(end, record->terms);
+    }
     end = put(end, record->value);
     head.checksum = checksum(out, (size_t)(end - (char *)out), position);
     memcpy(out, &head.checksum, sizeof head.checksum);
@@ -73,19 +80,38 @@ static struct str cut(const char **at, size_t len)
     return s;
 }
 
+/* The bytes that terms take with their length; false when that is behind the end. */
+static bool terms_room(struct str bytes, const struct head *head, size_t *ret_room)
+{
+    size_t before = sizeof *head + head->key_len + head->actor_len + head->rule_len;
+    uint16_t len;
+
+    *ret_room = 0;
+    if (!(head->kind & WITH_TERMS))
+        return true;
+    if (bytes.len < before + sizeof len)
+        return false;
+    memcpy(&len, bytes.data + before, sizeof len);
+    *ret_room = sizeof len + len;
+    return true;
+}
+
 bool record_decode(struct str bytes, struct record *ret_record)
 {
     struct head head;
+    size_t terms;
 
     if (bytes.len < sizeof head)
         return false;
     memcpy(&head, bytes.data, sizeof head);
-    if (bytes.len != sizeof head + head.key_len + head.actor_len + head.rule_len + (size_t)head.value_len ||
-        (head.kind != KIND_PUT && head.kind != KIND_DELETE) || head.key_len == 0 || head.key_len > STORE_KEY_MAX)
+    uint8_t kind = head.kind & (uint8_t)~WITH_TERMS;
+    if (!terms_room(bytes, &head, &terms) ||
+        bytes.len != sizeof head + head.key_len + head.actor_len + head.rule_len + terms + (size_t)head.value_len ||
+        (kind != KIND_PUT && kind != KIND_DELETE) || head.key_len == 0 || head.key_len > STORE_KEY_MAX)
         return false;
 
     const char *at = bytes.data + sizeof head;
-    ret_record->deleted = head.kind == KIND_DELETE;
+    ret_record->deleted = kind == KIND_DELETE;
     ret_record->created = head.created;
     ret_record->trigger = head.trigger;
     ret_record->previous = head.previous;
@@ -95,6 +121,7 @@ bool record_decode(struct str bytes, struct record *ret_record)
     ret_record->key = cut(&at, head.key_len);
     ret_record->actor = cut(&at, head.actor_len);
     ret_record->rule = cut(&at, head.rule_len);
+    ret_record->terms = terms ? str_skip(cut(&at, terms), sizeof(uint16_t)) : STR_NULL;
     ret_record->value = cut(&at, head.value_len);
     return true;
 }

@@ -36,6 +36,7 @@ struct record {
     position_t jump;     /* one further back (version.h); 0: none */
     uint32_t depth, jump_depth;
     struct str key, actor, rule, value;
+    struct str terms; /* term.h; a deletion has none */
 };
 
 size_t record_size(const struct record *record);

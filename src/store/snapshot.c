@@ -5,6 +5,7 @@
  * same newest root: the index leads to a key's newest record, and its links back to the one of the revision
  * (version.c). */
 #include "store/store_private.h"
+#include "store/term_index.h"
 #include "store/version.h"
 
 void readers_init(struct readers *readers)
@@ -142,7 +143,7 @@ int store_get(struct store_snapshot *snapshot, struct str key, struct store_item
     int rc = MDB_NOTFOUND;
 
     if (key.len > 0 && key.len <= STORE_KEY_MAX)
-        rc = index_get(snapshot->store->engine, snapshot->txn, key, &entry);
+        rc = index_get(&snapshot->store->engine->keys, snapshot->txn, key, &entry);
     if (rc == 0)
         rc = visible(snapshot, &entry, &position, &record);
     if (rc == 0 && !str_eq(record.key, key))
@@ -155,12 +156,13 @@ int store_get(struct store_snapshot *snapshot, struct str key, struct store_item
     return 0;
 }
 
-/* -- lists -- */
+/* -- lists: of the index of keys, or of that of terms, where the keys of one term stand in the same order -- */
 
 struct store_cursor {
     struct store_snapshot *snapshot;
     struct index_cursor index;
     bool started, ended;
+    size_t term_len; /* 0: of keys; else prefix and start begin with the term and a NUL */
     size_t prefix_len, start_len;
     char bytes[]; /* prefix, then start */
 };
@@ -168,26 +170,43 @@ struct store_cursor {
 int store_cursor_open(struct store_snapshot *snapshot, struct str prefix, struct str start,
                       struct store_cursor **ret_cursor, struct err *err)
 {
+    return store_cursor_open_term(snapshot, STR_NULL, prefix, start, ret_cursor, err);
+}
+
+static struct str cursor_bytes(char *at, struct str term, struct str key)
+{
+    if (term.len)
+        return term_key(at, term, key);
+    if (key.len)
+        memcpy(at, key.data, key.len);
+    return str_of(at, key.len);
+}
+
+int store_cursor_open_term(struct store_snapshot *snapshot, struct str term, struct str prefix, struct str start,
+                           struct store_cursor **ret_cursor, struct err *err)
+{
+    struct engine *engine = snapshot->store->engine;
+    int code;
+
+    if (term.len && (code = terms_check(&term, 1, err)) < 0)
+        return code;
     if (str_cmp(start, prefix) < 0)
         start = prefix;
     if (prefix.len > STORE_KEY_MAX || start.len > STORE_KEY_MAX + 1) /* a key and a NUL: behind that key */
         return err_set(err, ERR_INVALID, "a key is longer than %d bytes", STORE_KEY_MAX);
-    struct store_cursor *cursor = malloc(sizeof *cursor + prefix.len + start.len);
+    struct store_cursor *cursor = malloc(sizeof *cursor + prefix.len + start.len + 2 * (term.len + 1));
     if (!cursor)
         return err_set(err, ERR_NO_MEMORY, "cursor");
-    int rc = index_cursor_init(&cursor->index, snapshot->store->engine, snapshot->txn);
+    int rc = index_cursor_init(&cursor->index, term.len ? &engine->terms : &engine->keys, snapshot->txn);
     if (rc) {
         free(cursor);
-        return engine_fail(snapshot->store->engine, rc, "opening a cursor", err);
+        return engine_fail(engine, rc, "opening a cursor", err);
     }
     cursor->snapshot = snapshot;
     cursor->started = cursor->ended = false;
-    cursor->prefix_len = prefix.len;
-    cursor->start_len = start.len;
-    if (prefix.len)
-        memcpy(cursor->bytes, prefix.data, prefix.len);
-    if (start.len)
-        memcpy(cursor->bytes + prefix.len, start.data, start.len);
+    cursor->term_len = term.len;
+    cursor->prefix_len = cursor_bytes(cursor->bytes, term, prefix).len;
+    cursor->start_len = cursor_bytes(cursor->bytes + cursor->prefix_len, term, start).len;
     *ret_cursor = cursor;
     return 0;
 }
@@ -220,6 +239,34 @@ static int next_entry(struct store_cursor *cursor, struct str *ret_key, struct i
     return rc;
 }
 
+/* From an entry of the index of terms to that of its key. MDB_NOTFOUND: the key has not had the term there. */
+static int entry_of_term(struct store_cursor *cursor, struct str *key, struct index_entry *entry)
+{
+    struct store_snapshot *snapshot = cursor->snapshot;
+
+    if (entry->deleted && position_revision(entry->position) <= snapshot->revision)
+        return MDB_NOTFOUND;
+    *key = str_skip(*key, cursor->term_len + 1);
+    return index_get(&snapshot->store->engine->keys, snapshot->txn, *key, entry);
+}
+
+/* The state that an entry of the index leads to; MDB_NOTFOUND: none that belongs to the list. */
+static int find_state(struct store_cursor *cursor, struct str key, struct index_entry entry, position_t *ret_position,
+                      struct record *ret_record)
+{
+    int rc = cursor->term_len ? entry_of_term(cursor, &key, &entry) : 0;
+
+    if (rc == 0)
+        rc = visible(cursor->snapshot, &entry, ret_position, ret_record);
+    if (rc)
+        return rc;
+    if (!str_eq(ret_record->key, key))
+        return MDB_CORRUPTED;
+    if (cursor->term_len && !terms_contain(ret_record->terms, str_of(cursor->bytes, cursor->term_len)))
+        return MDB_NOTFOUND;
+    return 0;
+}
+
 int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, struct err *err)
 {
     struct store_snapshot *snapshot = cursor->snapshot;
@@ -231,11 +278,9 @@ int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, 
     while ((rc = next_entry(cursor, &key, &entry)) == 0) {
         position_t position;
 
-        rc = visible(snapshot, &entry, &position, &record);
+        rc = find_state(cursor, key, entry, &position, &record);
         if (rc == MDB_NOTFOUND)
             continue;
-        if (rc == 0 && !str_eq(record.key, key))
-            rc = MDB_CORRUPTED;
         if (rc)
             break;
         *ret_item = item_of(position, &record);

@@ -10,6 +10,7 @@
  *
  * Compaction is done by the writer too, one step (compact.c) after each group or when there is nothing else. */
 #include "store/store_private.h"
+#include "store/term.h"
 
 #define GROUP_TRANSACTIONS_MAX 4096
 #define GROUP_BYTES_MAX (16u << 20)
@@ -28,7 +29,7 @@ static int check_op(const struct store_op *op, size_t i, struct err *err)
                        op->value.len);
     if (op->splice != STORE_NO_SPLICE && op->splice > op->value.len)
         return err_set(err, ERR_INVALID, "operation %zu: the revision's place is behind the end of the value", i);
-    return 0;
+    return op->terms_count ? terms_check(op->terms, op->terms_count, err) : 0;
 }
 
 static int compare_keys(const void *a, const void *b)

@@ -22,6 +22,8 @@ typedef uint64_t revision_t;
 #define STORE_OPS_MAX 1024
 #define STORE_TXN_BYTES_MAX (32u << 20) /* keys and values of one transaction; ERR_TOO_LARGE beyond */
 #define STORE_CAUSE_MAX 1024            /* actor, rule: longer ones are cut */
+#define STORE_TERM_MAX 400              /* bytes of an index term */
+#define STORE_TERMS_MAX 16              /* of one value */
 
 struct store_options {
     const char *path; /* directory, made if absent; locked against a second process */
@@ -59,6 +61,11 @@ struct store_op {
      * STORE_NO_SPLICE: nowhere. Readers and watchers only ever see the spliced value. */
     uint32_t splice;
     revision_t expect; /* the key's present revision; STORE_ABSENT: must not exist; STORE_ANY: whatever */
+    /* Of a put: what the value can be found by beside its key ("spec.nodeName=node-a"): lists and watches of a term
+     * cost what they return. No NUL in them; repeated ones count once. Terms that stay from one state to the next cost
+     * nothing but their bytes. */
+    const struct str *terms;
+    size_t terms_count;
 };
 #define STORE_NO_SPLICE UINT32_MAX
 
@@ -83,7 +90,8 @@ struct store_result {
  * After an error other than ERR_CONFLICT ret_result (NULL: not wanted) is as before.
  *
  * ERR_INVALID, before anything is compared: no operation or too many, a key of no or too many bytes, a key put or
- * deleted twice in one transaction, a splice behind the value's end. ERR_TOO_LARGE likewise: a value, a transaction.
+ * deleted twice in one transaction, a splice behind the value's end, impossible terms. ERR_TOO_LARGE likewise: a value,
+ * a transaction.
  *
  * Deleting what is not there (STORE_ANY) changes nothing and makes no event; the transaction takes its revision all the
  * same, as does one that only checks. */
@@ -128,6 +136,9 @@ int store_cursor_open(struct store_snapshot *snapshot, struct str prefix, struct
                       struct store_cursor **ret_cursor, struct err *err);
 struct store_cursor *store_cursor_close(struct store_cursor *cursor);
 DEFINE_AUTO(store_cursor, store_cursor_close)
+/* The same for the keys whose value had the term at the snapshot's revision, whatever that is. */
+int store_cursor_open_term(struct store_snapshot *snapshot, struct str term, struct str prefix, struct str start,
+                           struct store_cursor **ret_cursor, struct err *err);
 /* 1: an item; 0: the end; negative: an error. */
 int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, struct err *err);
 /* Live keys with the prefix, without reading values. */
@@ -147,6 +158,8 @@ struct store_event {
     struct blob *previous; /* the state before; NULL for a creation */
     struct str actor, rule;
     revision_t trigger;
+    const struct str *terms; /* of the state before and of the new one, each once */
+    size_t terms_count;
     _Atomic(void *) decoded; /* a place for the reader's own shared view; decoded_free() releases it with the event */
     void (*decoded_free)(void *decoded);
 };
@@ -162,16 +175,36 @@ struct store_watch;
  * costs nothing. */
 int store_watch_open(struct store *store, struct str prefix, revision_t after, void (*ready)(void *arg), void *arg,
                      struct store_watch **ret_watch, struct err *err);
+struct store_scope {
+    struct str prefix;
+    struct str term; /* only changes of values that have it or had it until then; unset: all */
+    bool exact;      /* only the key that the prefix is */
+};
+/* The same; changes out of scope cost the watch nothing. ERR_INVALID also: an impossible term. */
+int store_watch_open_scope(struct store *store, const struct store_scope *scope, revision_t after,
+                           void (*ready)(void *arg), void *arg, struct store_watch **ret_watch, struct err *err);
 /* After it returns, ready is not running and never will be. */
 struct store_watch *store_watch_close(struct store_watch *watch);
 DEFINE_AUTO(store_watch, store_watch_close)
 /* 1: an event (one reference for the caller); 0: none now, ready() will be called; ERR_EXPIRED: compacted away. One
  * thread at a time. */
 int store_watch_next(struct store_watch *watch, struct store_event **ret_event, struct err *err);
+/* The same in bounded steps, for those who share their thread: STORE_WATCH_MORE after a number of changes that were not
+ * this watch's; call again, ready() will not be called. */
+#define STORE_WATCH_MORE 2
+int store_watch_step(struct store_watch *watch, struct store_event **ret_event, struct err *err);
 /* The revision up to which the last "none now" was certain: what a bookmark may say. */
 revision_t store_watch_progress(struct store_watch *watch);
 
 /* -- upkeep -- */
+
+/* The terms of a value, for those who once stored it without or with others: at most STORE_TERMS_MAX into ret_terms,
+ * in memory that lasts until the next call. Returns how many. */
+typedef size_t store_terms_fn(void *arg, struct str key, struct str value, struct str ret_terms[STORE_TERMS_MAX]);
+/* Gives every retained state the terms that the function says, unless that has been done for this version (> 0) before:
+ * a store of before there were terms, or a program that has others now. In steps, each durable; cut short, it goes on
+ * the next time. To be called after opening, before anything is written or read by term. */
+int store_reindex(struct store *store, uint32_t version, store_terms_fn *terms, void *arg, struct err *err);
 
 /* Forgets states superseded at or before revision, which stays readable itself; 0 < revision <= the newest, else
  * ERR_INVALID. In small steps between commits; blocks until it is done. Older than what is compacted already: nothing.

@@ -14,7 +14,7 @@
 struct hub {
     struct mutex lock; /* of all below and of every watch */
     struct window window;
-    struct prefix_node watches;
+    struct prefix_node watches, term_watches;
     size_t watches_count;
     revision_t published; /* every event up to here has been offered */
 };

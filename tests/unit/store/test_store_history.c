@@ -3,24 +3,28 @@
  */
 #include "base/sync.h"
 #include "base/vec.h"
+#include "store/store_private.h"
 #include "store_fixture.h"
 
 #define KEYS 48
 #define STEPS 2500
 #define BATCH_MAX 8
 #define OPS_MAX 5
-#define WATCHES 6
+#define WATCHES 10
+#define TERMS 6
 
 struct change {
     revision_t revision, previous, created; /* previous: the live state replaced, 0: none */
     int key;
     bool deleted;
+    unsigned terms, terms_before; /* bits: of this state; of the live state replaced */
     char value[40];
 };
 
 struct model_watch {
     struct store_watch *watch;
-    struct str prefix;
+    struct store_scope scope;
+    int term;    /* -1: none */
     size_t next; /* in changes */
     atomic_int ready;
     bool none;
@@ -33,6 +37,8 @@ struct model {
     revision_t revision, floor;
     struct str keys[KEYS];
     char key_bytes[KEYS][STORE_KEY_MAX];
+    struct str terms[TERMS];
+    char term_bytes[TERMS][STORE_TERM_MAX];
     struct model_watch watches[WATCHES];
     uint64_t values;
 };
@@ -61,6 +67,19 @@ static void name_keys(struct model *m)
     }
 }
 
+static void name_terms(struct model *m)
+{
+    for (int i = 0; i < TERMS; i++) {
+        int len = snprintf(m->term_bytes[i], STORE_TERM_MAX, "spec.nodeName=node-%d", i);
+
+        if (i == TERMS - 1) { /* the longest there may be: with a key far beyond LMDB's */
+            memset(m->term_bytes[i] + len, 'y', (size_t)(STORE_TERM_MAX - len));
+            len = STORE_TERM_MAX;
+        }
+        m->terms[i] = str_of(m->term_bytes[i], (size_t)len);
+    }
+}
+
 static const struct change *state_at(const struct model *m, int key, revision_t revision)
 {
     for (size_t i = m->changes.count; i > 0; i--) {
@@ -79,6 +98,8 @@ struct batch_txn {
     struct store_op ops[OPS_MAX];
     int keys[OPS_MAX];
     char values[OPS_MAX][40];
+    struct str terms[OPS_MAX][TERMS];
+    unsigned bits[OPS_MAX];
     struct blob *blobs[OPS_MAX];
     int want, code;
     size_t want_failed;
@@ -128,6 +149,11 @@ static void make_op(struct model *m, struct batch_txn *t, size_t i)
     };
     if (below(m, 12) == 0)
         op->expect = below(m, m->revision + 3);
+    t->bits[i] = op->kind != STORE_PUT ? 0 : now && below(m, 3) ? now->terms : (unsigned)below(m, 1u << TERMS);
+    op->terms = t->terms[i];
+    for (int bit = 0; bit < TERMS; bit++)
+        if (t->bits[i] & 1u << bit)
+            t->terms[i][op->terms_count++] = m->terms[bit];
 }
 
 /* What the model says will come of it; and if it goes through, that it has. */
@@ -147,8 +173,9 @@ static void predict(struct model *m, struct batch_txn *t)
     for (size_t i = 0; i < t->txn.ops_count; i++) {
         const struct store_op *op = &t->ops[i];
         const struct change *now = state_at(m, t->keys[i], m->revision);
-        struct change change = { m->revision, now ? now->revision : 0, now ? now->created : m->revision, t->keys[i],
-                                 op->kind == STORE_DELETE };
+        struct change change = { m->revision,         now ? now->revision : 0,  now ? now->created : m->revision,
+                                 t->keys[i],          op->kind == STORE_DELETE, t->bits[i],
+                                 now ? now->terms : 0 };
 
         if (op->kind == STORE_CHECK || (op->kind == STORE_DELETE && !now))
             continue;
@@ -224,12 +251,14 @@ static void check_item(const struct model *m, const struct store_item *item, int
     assert_int_equal(item->created, want->created);
 }
 
-static int key_at_or_behind(const struct model *m, struct str start, revision_t revision)
+/* term -1: any. */
+static int key_at_or_behind(const struct model *m, struct str start, int term, revision_t revision)
 {
     int best = -1;
 
     for (int i = 0; i < KEYS; i++)
         if (str_cmp(m->keys[i], start) >= 0 && state_at(m, i, revision) &&
+            (term < 0 || state_at(m, i, revision)->terms & 1u << term) &&
             (best < 0 || str_cmp(m->keys[i], m->keys[best]) < 0))
             best = i;
     return best;
@@ -248,6 +277,7 @@ static void step_read(struct model *m)
     AUTO(store_snapshot) snapshot = must_snapshot(m->f.store, revision);
     AUTO(store_cursor) cursor = NULL;
     struct str prefix = random_prefix(m), start = below(m, 2) ? m->keys[below(m, KEYS)] : STR_NULL;
+    int term = below(m, 2) ? (int)below(m, TERMS) : -1;
     struct store_item item;
     uint64_t count = 0, got_count;
     int code;
@@ -266,12 +296,15 @@ static void step_read(struct model *m)
     }
     assert_int_equal(store_count(snapshot, prefix, &got_count, NULL), 0);
     assert_int_equal(got_count, count);
-    assert_int_equal(store_cursor_open(snapshot, prefix, start, &cursor, NULL), 0);
+    if (term < 0)
+        assert_int_equal(store_cursor_open(snapshot, prefix, start, &cursor, NULL), 0);
+    else
+        assert_int_equal(store_cursor_open_term(snapshot, m->terms[term], prefix, start, &cursor, NULL), 0);
     if (str_cmp(start, prefix) < 0)
         start = prefix;
     char next[STORE_KEY_MAX + 1];
     for (;;) {
-        int key = key_at_or_behind(m, start, revision);
+        int key = key_at_or_behind(m, start, term, revision);
 
         if (key >= 0 && !str_has_prefix(m->keys[key], prefix))
             key = -1;
@@ -302,6 +335,14 @@ static void check_event(const struct model *m, const struct store_event *event, 
     assert_str(event->actor, "actor");
     assert_str(event->rule, "rule");
     assert_true(event->trigger < want->revision);
+    assert_int_equal(event->terms_count, __builtin_popcount(want->terms | want->terms_before));
+    for (int i = 0; i < TERMS; i++) {
+        size_t found = 0;
+
+        for (size_t j = 0; j < event->terms_count; j++)
+            found += str_eq(event->terms[j], m->terms[i]);
+        assert_int_equal(found, ((want->terms | want->terms_before) >> i) & 1);
+    }
     if (!want->previous) {
         assert_null(event->previous);
         return;
@@ -313,9 +354,14 @@ static void check_event(const struct model *m, const struct store_event *event, 
 
 static const struct change *next_wanted(struct model *m, struct model_watch *w)
 {
-    for (; w->next < m->changes.count; w->next++)
-        if (str_has_prefix(m->keys[m->changes.items[w->next].key], w->prefix))
-            return &m->changes.items[w->next];
+    for (; w->next < m->changes.count; w->next++) {
+        const struct change *change = &m->changes.items[w->next];
+        struct str key = m->keys[change->key];
+
+        if ((w->scope.exact ? str_eq(key, w->scope.prefix) : str_has_prefix(key, w->scope.prefix)) &&
+            (w->term < 0 || (change->terms | change->terms_before) & 1u << w->term))
+            return change;
+    }
     return NULL;
 }
 
@@ -327,11 +373,16 @@ static void step_watch(struct model *m)
     if (!w->watch) {
         revision_t after = m->floor + below(m, m->revision - m->floor + 1);
 
-        w->prefix = random_prefix(m);
+        w->scope = (struct store_scope){ .prefix = random_prefix(m) };
+        w->term = below(m, 2) ? (int)below(m, TERMS) : -1;
+        if (below(m, 4) == 0)
+            w->scope = (struct store_scope){ .prefix = m->keys[below(m, KEYS)], .exact = true };
+        if (w->term >= 0)
+            w->scope.term = m->terms[w->term];
         w->none = false;
         for (w->next = 0; w->next < m->changes.count && m->changes.items[w->next].revision <= after;)
             w->next++;
-        assert_int_equal(store_watch_open(m->f.store, w->prefix, after, set_ready, w, &w->watch, NULL), 0);
+        assert_int_equal(store_watch_open_scope(m->f.store, &w->scope, after, set_ready, w, &w->watch, NULL), 0);
     }
     if (w->none) {
         assert_int_equal(atomic_load(&w->ready), next_wanted(m, w) != NULL);
@@ -409,14 +460,72 @@ static void check_log_size(struct model *m)
     assert_int_equal(stats.keys, live);
 }
 
+/* The index of terms has an entry for a key that has the term, or lost it behind the floor; and no other. */
+static void check_term_index(struct model *m)
+{
+    AUTO(store_snapshot) snapshot = must_snapshot(m->f.store, 0);
+    struct index_cursor cursor;
+    struct index_entry entry;
+    struct str key;
+    size_t want = 0, got = 0;
+
+    for (int k = 0; k < KEYS; k++) {
+        const struct change *now = state_at(m, k, m->revision);
+        unsigned bits = now ? now->terms : 0;
+
+        for (size_t i = 0; i < m->changes.count; i++)
+            if (m->changes.items[i].key == k && m->changes.items[i].revision > m->floor)
+                bits |= m->changes.items[i].terms_before & ~m->changes.items[i].terms;
+        want += (size_t)__builtin_popcount(bits);
+    }
+    assert_int_equal(index_cursor_init(&cursor, &m->f.store->engine->terms, snapshot->txn), 0);
+    int rc = index_cursor_seek(&cursor, STR_NULL, &key, &entry);
+    for (; rc == 0; rc = index_cursor_next(&cursor, &key, &entry))
+        got++;
+    assert_int_equal(rc, MDB_NOTFOUND);
+    index_cursor_deinit(&cursor);
+    assert_int_equal(got, want);
+}
+
+/* The terms are in the values' place of the model: a store that is told so anew has the same index. */
+static size_t terms_of(void *arg, struct str key, struct str value, struct str ret_terms[STORE_TERMS_MAX])
+{
+    struct model *m = arg;
+    size_t count = 0;
+
+    for (size_t i = 0; i < m->changes.count; i++) {
+        if (m->changes.items[i].deleted || !str_is(value, m->changes.items[i].value))
+            continue;
+        for (int bit = 0; bit < TERMS; bit++)
+            if (m->changes.items[i].terms & 1u << bit)
+                ret_terms[count++] = m->terms[bit];
+    }
+    return count;
+}
+
+static size_t no_terms(void *arg, struct str key, struct str value, struct str ret_terms[STORE_TERMS_MAX])
+{
+    return 0;
+}
+
+static void reindex(struct model *m, uint32_t *version)
+{
+    assert_int_equal(store_reindex(m->f.store, ++*version, no_terms, m, NULL), 0);
+    fixture_reopen(&m->f);
+    assert_int_equal(store_reindex(m->f.store, ++*version, terms_of, m, NULL), 0);
+    assert_int_equal(store_reindex(m->f.store, *version, no_terms, m, NULL), 0); /* done before */
+}
+
 static void run(uint64_t seed, bool synchronous, size_t window)
 {
     struct model *m = calloc(1, sizeof *m);
+    uint32_t version = 0;
 
     print_message("seed %llu, %s, window %zu\n", (unsigned long long)seed,
                   synchronous ? "synchronous" : "writer thread", window);
     seeded_rng_init(&m->rng, seed);
     name_keys(m);
+    name_terms(m);
     fixture_init(&m->f, "history");
     m->f.options.synchronous = synchronous;
     m->f.options.event_window = window;
@@ -436,11 +545,16 @@ static void run(uint64_t seed, bool synchronous, size_t window)
             close_watches(m);
             fixture_reopen(&m->f);
             assert_int_equal(store_revision(m->f.store), m->revision);
+            if (below(m, 4) == 0)
+                reindex(m, &version);
         }
+        if (dice < 5 || dice >= 990)
+            check_term_index(m);
         if (dice < 5)
             check_log_size(m);
     }
     check_log_size(m);
+    check_term_index(m);
     close_watches(m);
     fixture_deinit(&m->f);
     vec_deinit(&m->changes);
