@@ -179,6 +179,7 @@ static int validate(struct write *write, struct json *object, const struct json 
 
     validate_meta_update(request, object, old, causes);
     object_check(request_storage(request)->type, object, causes);
+    object_check_update(request_storage(request)->type, object, old, causes);
     if (is_status(request)) {
         if (rules->validate_status)
             rules->validate_status(request, object, old, causes);

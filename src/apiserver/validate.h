@@ -3,21 +3,15 @@
 #pragma once
 
 #include "apiserver/registry.h"
+#include "schema/check_text.h"
 #include "schema/object.h"
 
-/* What is wrong with a name, at most two sentences; 0: nothing. generated: it is a generateName, which a suffix will
- * follow. */
-#define NAME_PROBLEMS_MAX 2
+/* What is wrong with a name; 0: nothing. generated: it is a generateName, which a suffix will follow. */
+#define NAME_PROBLEMS_MAX FORMAT_PROBLEMS_MAX
 size_t name_problems(enum name_form form, struct str name, bool generated, const char *ret_problems[NAME_PROBLEMS_MAX]);
-bool name_is_label(struct str name);     /* RFC 1123 label */
-bool name_is_subdomain(struct str name); /* RFC 1123 subdomain */
-bool name_is_dns1035(struct str name);
-bool name_is_port(struct str name); /* IANA service name; see check_port_name() */
-/* A qualified name (label key, annotation key, finalizer, condition type); NULL: fine. */
-const char *qualified_name_problem(struct str name);
-const char *label_value_problem(struct str value);
 
-/* Adding findings. field is kept: arena or static. */
+/* Adding findings: with a struct path, cause_required() and so on (schema/check_text.h), which make text only when there
+ * is something to say; or with the path as text, kept, arena or static: */
 struct str field_path(struct causes *causes, const char *fmt, ...) PRINTF(2, 3);
 void add_required(struct causes *causes, struct str field, const char *why /* or "" */);
 void add_invalid(struct causes *causes, struct str field, const struct json *value, const char *why);
@@ -31,8 +25,6 @@ void add_not_found(struct causes *causes, struct str field, struct str value);
 
 void check_name(struct causes *causes, struct str field, enum name_form form, struct str name);
 void check_labels(struct causes *causes, struct str field, const struct json *labels);
-/* metav1.LabelSelector */
-void check_label_selector(struct causes *causes, struct str field, const struct json *selector);
 void check_not_negative(struct causes *causes, struct str field, const struct json *value);
 void check_port_number(struct causes *causes, struct str field, int64_t port);
 void check_port_name(struct causes *causes, struct str field, struct str name);

@@ -1,9 +1,10 @@
-/* check.c - validation that needs nothing but the table: required members, closed enums and, below dynamic types, the
- * kinds of values.
+/* check.c - validation that needs nothing but the table: required members, closed enums, ranges, lengths, forms, what
+ * never changes and, below dynamic types, the kinds of values.
  *
  * The status of a built-in object is not checked: components write it, and Kubernetes takes what they write. A
  * required member counts as lacking when it is absent or, where Go would not tell the difference, empty; a number
  * never lacks, as 0 says the same (rules in code know whether 0 will do). */
+#include "schema/check_text.h"
 #include "schema/object.h"
 #include "schema/structural.h"
 #include "schema/walk.h"
@@ -67,8 +68,8 @@ static void check_struct(const struct type *type, const struct json *json, const
         const struct field *field;
         struct path at;
 
-        if (!dynamic && member->value.kind < JSON_STRING)
-            continue; /* nothing to be wrong in a number that the decoder took */
+        if (!dynamic && member->value.kind < JSON_NUMBER)
+            continue; /* nothing to be wrong in a boolean that the decoder took */
         field = field_cursor_find(&cursor, member->key);
         if (!field || is_status(type, field))
             continue;
@@ -122,6 +123,48 @@ static void check_enum(const struct field *field, bool dynamic, const struct jso
     causes_add(causes, CAUSE_NOT_SUPPORTED, path_text(path, PATH_VALIDATION, text),
                "Unsupported value: " STR_FMT ": supported values: " STR_FMT, STR_ARG(cause_value(causes->arena, json)),
                STR_ARG(buf_str(&values)));
+}
+
+/* --- ranges and forms --- */
+
+static void check_number(const struct field *field, int64_t value, const struct path *path, struct causes *causes)
+{
+    const struct field_range *range = field->range;
+
+    if (field->format == FORMAT_PORT && (value < 1 || value > 65535))
+        cause_invalid_int(causes, path, value, "must be between 1 and 65535, inclusive");
+    if (!range || (value >= range->min && value <= range->max))
+        return;
+    if (range->min != INT64_MIN && range->max != INT64_MAX)
+        cause_at(causes, CAUSE_INVALID, path, "Invalid value: %lld: must be between %lld and %lld, inclusive",
+                 (long long)value, (long long)range->min, (long long)range->max);
+    else if (range->min == 1)
+        cause_invalid_int(causes, path, value, "must be greater than 0");
+    else if (range->min != INT64_MIN)
+        cause_at(causes, CAUSE_INVALID, path, "Invalid value: %lld: must be greater than or equal to %lld",
+                 (long long)value, (long long)range->min);
+    else
+        cause_at(causes, CAUSE_INVALID, path, "Invalid value: %lld: must be less than or equal to %lld",
+                 (long long)value, (long long)range->max);
+}
+
+static void check_scalar(const struct field *field, const struct json *json, const struct path *path,
+                         struct causes *causes)
+{
+    if (json->kind == JSON_NUMBER && json->is_int) {
+        check_number(field, json->number.i64, path, causes);
+    } else if (json->kind == JSON_STRING && json->string.len > 0) {
+        if (field->range && field->range->max_length && json->string.len > field->range->max_length)
+            cause_too_long(causes, path, field->range->max_length);
+        cause_format(causes, path, field->format, json->string);
+    }
+}
+
+static void check_size(const struct field *field, const struct json *json, const struct path *path,
+                       struct causes *causes)
+{
+    if (field && field->range && field->range->max_items && json->count > field->range->max_items)
+        cause_too_many(causes, path, json->count, field->range->max_items);
 }
 
 /* --- kinds, below dynamic types --- */
@@ -193,21 +236,62 @@ static void check_value(const struct type *type, const struct field *field, bool
         return;
     if (type->kind == TYPE_STRUCT && json->kind == JSON_OBJECT) {
         check_struct(type, json, path, causes);
+        if (type->check)
+            type->check(json, path, causes);
     } else if (type->kind == TYPE_LIST && json->kind == JSON_ARRAY) {
+        check_size(field, json, path, causes);
         for (uint32_t i = 0; i < json->count; i++) {
             struct path at = path_index(path, i);
 
             check_value(type->elem, field, dynamic, &json->items[i], &at, causes);
         }
     } else if (type->kind == TYPE_MAP && json->kind == JSON_OBJECT) {
+        if (field && field->format == FORMAT_LABELS)
+            cause_labels(causes, path, json);
         for (uint32_t i = 0; i < json->count; i++) {
             struct path at = path_key(path, json->members[i].key);
 
             check_value(type->elem, NULL, dynamic, &json->members[i].value, &at, causes);
         }
-    } else if (field && field->enum_count > 0 && !(field->flags & FIELD_ENUM_OPEN)) {
-        check_enum(field, dynamic, json, path, causes);
+    } else if (field) {
+        if (field->enum_count > 0 && !(field->flags & FIELD_ENUM_OPEN))
+            check_enum(field, dynamic, json, path, causes);
+        if (field->format || field->range)
+            check_scalar(field, json, path, causes);
     }
+}
+
+/* --- what never changes --- */
+
+static void check_changes(const struct type *type, const struct json *json, const struct json *old,
+                          const struct path *path, struct causes *causes)
+{
+    static const struct json null = { .kind = JSON_NULL };
+
+    for (uint32_t i = 0; i < type->field_count; i++) {
+        const struct field *field = &type->fields[i];
+        const struct json *now, *before;
+        struct path at;
+
+        if (!(field->flags & FIELD_IMMUTABLE) && (field->type->kind != TYPE_STRUCT || is_status(type, field)))
+            continue;
+        now = json_get(json, field->name);
+        before = json_get(old, field->name);
+        if (!now && !before)
+            continue;
+        at = path_field(path, type, field->name);
+        if (!(field->flags & FIELD_IMMUTABLE))
+            check_changes(field->type, now, before, &at, causes);
+        else if (!json_equal(now ? now : &null, before ? before : &null))
+            cause_invalid(causes, &at, now ? now : &null, "field is immutable");
+    }
+}
+
+void object_check_update(const struct type *type, const struct json *object, const struct json *old,
+                         struct causes *causes)
+{
+    if (!type->schema && json_is(object, JSON_OBJECT) && json_is(old, JSON_OBJECT))
+        check_changes(type, object, old, NULL, causes);
 }
 
 void object_check(const struct type *type, const struct json *object, struct causes *causes)

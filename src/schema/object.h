@@ -55,9 +55,12 @@ int object_normalize(struct arena *arena, const struct type *type, struct json *
  * required scalars, as Kubernetes would write them. Idempotent. Defaults that depend on other fields are code in
  * apiserver/registry/. */
 int object_default(struct arena *arena, const struct type *type, struct json *object, struct err *err);
-/* Required members, closed enums, and kinds below run-time structs, by table. The status of built-in kinds is not
- * looked at: components write it. */
+/* Required members, closed enums, ranges, forms, and kinds below run-time structs, by table. The status of built-in
+ * kinds is not looked at: components write it. */
 void object_check(const struct type *type, const struct json *object, struct causes *causes);
+/* What an update may not change (FIELD_IMMUTABLE); beside object_check(). */
+void object_check_update(const struct type *type, const struct json *object, const struct json *old,
+                         struct causes *causes);
 
 /* Strategic merge patch (with $patch, $deleteFromPrimitiveList, $setElementOrder, $retainKeys); patch is consumed,
  * *target changes (half, on error: patch a copy). ERR_BAD_REQUEST for a malformed patch, ERR_INVALID when $retainKeys

@@ -22,6 +22,8 @@
 #include "base/str.h"
 
 struct json;
+struct path;
+struct causes;
 
 enum type_kind {
     TYPE_STRING,
@@ -95,6 +97,14 @@ enum field_flag {
     FIELD_MAP_GRANULAR = 1 << 8, /* server-side apply: by member although the type is atomic */
     FIELD_OMIT_EMPTY = 1 << 9,   /* "", 0, false, [] and {} are the same as absent (omitempty on no pointer in Go) */
     FIELD_NULLABLE = 1 << 10,    /* run-time types: null is a value of its own */
+    FIELD_IMMUTABLE = 1 << 11,   /* an update that changes it is refused */
+};
+
+/* Bounds of a field; of the elements when a list of numbers. */
+struct field_range {
+    int64_t min, max;    /* of a number; INT64_MIN, INT64_MAX: none */
+    uint32_t max_length; /* bytes of a string; 0: none */
+    uint32_t max_items;  /* elements of a list; 0: none */
 };
 
 enum list_kind { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
@@ -115,6 +125,8 @@ struct field {
     uint8_t pb_depth;       /* protobuf field numbers from the outside in; 0: none */
     uint16_t pb[3];
     struct str doc;         /* one line, may be unset */
+    uint8_t format;         /* enum value_format (schema/format.h), of text; "" passes; of the elements when a list */
+    const struct field_range *range; /* NULL: none */
 };
 
 struct type {
@@ -128,6 +140,8 @@ struct type {
     const struct type *elem;  /* TYPE_LIST, TYPE_MAP */
     struct str doc;
     struct str group, version, kind_name; /* of objects (gvk), else unset */
+    /* A rule for every value of the struct, wherever it is (schema/checks.h); NULL: none. */
+    void (*check)(const struct json *json, const struct path *path, struct causes *causes);
     /* The object of a custom resource: what values must be like, and the schema as its author wrote it. */
     const struct schema *schema; /* schema/structural.h; NULL: a built-in type */
     const struct json *schema_json;

@@ -1,5 +1,5 @@
 /* walk.h - what everything done by table shares: the walk of an object's members over its type's fields, paths for
- * messages, and how values lie in generated structs. Internal to schema/. */
+ * messages, and how values lie in generated structs. Internal to schema/, but for struct path. */
 #pragma once
 
 #include "codec/json.h"
@@ -42,6 +42,12 @@ struct path {
 static inline struct path path_field(const struct path *up, const struct type *owner, struct str name)
 {
     return (struct path){ up, owner, name, 0 };
+}
+
+/* The member of a struct, where its type is not at hand. */
+static inline struct path path_member(const struct path *up, struct str name)
+{
+    return (struct path){ up, &type_any, name, 0 };
 }
 
 static inline struct path path_index(const struct path *up, uint32_t index)

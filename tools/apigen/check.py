@@ -2,7 +2,7 @@
 
 import json
 
-from idl import POINTER_SCALARS, VERBS
+from idl import FORMATS, POINTER_SCALARS, VERBS
 
 COLUMN_TYPES = {"string", "integer", "number", "boolean", "date"}
 
@@ -91,8 +91,20 @@ class Check:
             self.say(field.where, f"{field.name}: zero means nothing without required")
         if field.nullable and not field.always and field.ref.scalar not in POINTER_SCALARS:
             self.say(field.where, f"{field.name}: is nullable anyway")
+        self.form(field, leaf)
         if field.default is not None:
             self.default(field)
+
+    def form(self, field, leaf):
+        """format= and bounds are such as the field can have."""
+        number, text = leaf.scalar in ("int32", "int64"), leaf.scalar == "string"
+        fits_format = {"labels": field.ref.shape == "map", "port": number or leaf.scalar == "intstr"}
+        if field.format and (field.format not in FORMATS or not fits_format.get(field.format, text)):
+            self.say(field.where, f"{field.name}: format={field.format} does not fit")
+        fits_bound = {"min": number, "max": number, "maxlen": text, "maxitems": field.ref.shape == "list"}
+        for bound, value in field.bounds.items():
+            if not fits_bound[bound] or (bound.startswith("max") and value < field.bounds.get("min", 0)):
+                self.say(field.where, f"{field.name}: {bound}={value} does not fit")
 
     def type(self, type_):
         where = type_.where

@@ -243,6 +243,10 @@ class Tables:
             parts.append(f".merge_key = {str_init(field.merge_key)}")
         if field.pb:
             parts.append(f".pb_depth = {len(field.pb)}, .pb = {{ {', '.join(map(str, field.pb))} }}")
+        if field.format:
+            parts.append(f".format = FORMAT_{field.format.upper().replace('-', '_')}")
+        if field.bounds:
+            parts.append(f".range = {field_range(field.bounds)}")
         if field.doc:
             parts.append(f".doc = {str_init(field.doc)}")
         return "    { " + ",\n      ".join(parts) + " },\n"
@@ -258,6 +262,8 @@ class Tables:
                        f"    .size = sizeof(struct {type_.c_name}),\n")
         if type_.atomic:
             self.out.write("    .atomic = true,\n")
+        if type_.check:
+            self.out.write(f"    .check = check_{type_.check},\n")
         if type_.doc:
             self.out.write(f"    .doc = {str_init(type_.doc)},\n")
         if type_.is_object:
@@ -304,13 +310,18 @@ def c_bool(value):
 
 def field_flags(field):
     flags = [("FIELD_REQUIRED", field.required), ("FIELD_ALWAYS", field.always), ("FIELD_INLINE", field.inline),
-             ("FIELD_ZERO_OK", field.zero),
+             ("FIELD_ZERO_OK", field.zero), ("FIELD_IMMUTABLE", field.immutable),
              ("FIELD_PATCH_MERGE", "merge" in field.patch), ("FIELD_PATCH_REPLACE", "replace" in field.patch),
              ("FIELD_PATCH_RETAIN_KEYS", "retainKeys" in field.patch),
              ("FIELD_ENUM_OPEN", field.values and not field.closed),
              ("FIELD_MAP_GRANULAR", field.map_kind == "granular"),
              ("FIELD_OMIT_EMPTY", omits_empty(field))]
     return [name for name, is_set in flags if is_set]
+
+
+def field_range(bounds):
+    return (f"&(const struct field_range){{ {bounds.get('min', 'INT64_MIN')}, {bounds.get('max', 'INT64_MAX')}, "
+            f"{bounds.get('maxlen', 0)}, {bounds.get('maxitems', 0)} }}")
 
 
 def omits_empty(field):
@@ -348,7 +359,8 @@ def sub_row(sub):
 
 def write_tables(out, file):
     out.write(HEAD.format(source=os.path.basename(file.path)))
-    out.write(f'#include "api/{file.prefix}.h"\n#include "api/resources.h"\n\n')
+    out.write(f'#include "api/{file.prefix}.h"\n#include "api/resources.h"\n#include "schema/checks.h"\n'
+              '#include "schema/format.h"\n\n')
     tables = Tables(out, file)
     for type_ in file.types.values():
         if not type_.alias:

@@ -36,8 +36,16 @@ types of this file, types of another one (core_v1.Container), list<T> or map<T>.
     patch=merge(name)            merge | retainKeys | merge,retainKeys | replace, and the merge key
     list=atomic | set | map(key,key)      map=atomic | granular
     enum=A|B  values=A|B         closed; open
+    min=0  max=65535             a number outside of it is invalid ("must be greater than or equal to 0", ...)
+    maxlen=63  maxitems=32       bytes of a string ("Too long"); elements of a list ("Too many")
+    format=label                 text of a form (see FORMATS); "" passes, so that required says what is lacking; of the
+                                 elements when a list; port: also numbers; labels: keys and values of a map
+    immutable                    an update that changes it is invalid ("field is immutable")
     default=JSON  pb=1/2         protobuf field numbers from the outside in
     as=name                      C name, also of types
+    check=name                   of types: a rule in code, check_name() of schema/checks.h, for each of its values
+
+What is checked: schema/check.c. The status of objects never is.
 """
 
 import re
@@ -47,8 +55,11 @@ SCALARS = {"string", "bytes", "bool", "int32", "int64", "double", "time", "micro
 POINTER_SCALARS = {"string", "bytes", "bool", "int32", "int64", "double"}  # nullable says whether they are pointers
 STANDARD_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 VERBS = STANDARD_VERBS + ["connect"]
-FLAGS = {"required", "always", "nullable", "zero"}
-SETTINGS = {"patch", "list", "map", "enum", "values", "default", "pb", "as"}
+FLAGS = {"required", "always", "nullable", "zero", "immutable"}
+SETTINGS = {"patch", "list", "map", "enum", "values", "default", "pb", "as", "min", "max", "maxlen", "maxitems",
+            "format"}
+FORMATS = {"subdomain", "label", "dns1035", "key", "label-value", "labels", "port", "port-name", "ip", "cidr",
+           "config-key", "env-name", "path-segment"}  # enum value_format of schema/format.h
 TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 
 
@@ -82,11 +93,12 @@ class Ref:
 class Field:
     def __init__(self, name, ref, where):
         self.name, self.ref, self.where = name, ref, where
-        self.required = self.always = self.nullable = self.zero = False
+        self.required = self.always = self.nullable = self.zero = self.immutable = False
         self.patch, self.merge_key = [], None
         self.list_kind, self.list_keys, self.map_kind = None, [], None
         self.values, self.closed = [], False
         self.default, self.pb, self.c_name, self.doc = None, [], None, None
+        self.format, self.bounds = None, {}  # bounds: of min, max, maxlen, maxitems those that there are
 
     @property
     def inline(self):
@@ -100,7 +112,7 @@ class Type:
         self.is_object = False    # has a group, version and kind
         self.atomic = False
         self.fields, self.union = [], None
-        self.c_name, self.doc = None, None
+        self.c_name, self.doc, self.check = None, None, None
 
     @property
     def full_name(self):
@@ -221,6 +233,8 @@ class Parser:
                 type_.atomic = True
             elif option.startswith("as="):
                 type_.c_name = option[3:]
+            elif option.startswith("check="):
+                type_.check = option[6:]
             else:
                 self.fail(f"unknown option '{option}'")
         if type_.is_object:
@@ -280,6 +294,10 @@ class Parser:
             field.values, field.closed = split_values(value), key == "enum"
         elif key == "default":
             field.default = value
+        elif key in ("min", "max", "maxlen", "maxitems"):
+            field.bounds[key] = int(value)
+        elif key == "format":
+            field.format = value
         elif key == "pb":
             field.pb = [int(number) for number in value.split("/")]
         else:

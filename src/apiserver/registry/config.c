@@ -4,43 +4,28 @@
 #include "codec/base64.h"
 
 #define DATA_MAX (1 << 20)
-#define KEY_MAX 253
 
-static const char *key_problem(struct str key)
+/* Bytes that base64 text stands for. */
+static size_t decoded_len(struct str text)
 {
-    if (key.len > KEY_MAX)
-        return "must be no more than 253 characters";
-    for (size_t i = 0; i < key.len; i++) {
-        char c = key.data[i];
+    size_t padding = str_has_suffix(text, STR("==")) ? 2 : str_has_suffix(text, STR("="));
 
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-              c == '.'))
-            return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-                   "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-    }
-    if (str_empty(key))
-        return "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-               "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-    if (str_is(key, "."))
-        return "must not be '.'";
-    return str_is(key, "..") || str_has_prefix(key, STR("..")) ? "must not start with '..'" : NULL;
+    return text.len / 4 * 3 - MIN(padding, text.len / 4 * 3);
 }
 
-static size_t check_data(struct causes *causes, const struct json *object, const char *member)
+/* Checks the keys; the size of all values. */
+static size_t check_data(struct causes *causes, const struct json *object, const char *member, bool encoded)
 {
     const struct json *data = json_get(object, str_from(member));
+    struct path up = path_field(NULL, &type_any, str_from(member));
     size_t total = 0;
 
     for (uint32_t i = 0; json_is(data, JSON_OBJECT) && i < data->count; i++) {
-        const char *problem = key_problem(data->members[i].key);
-        size_t len = json_str(&data->members[i].value).len;
+        struct path at = path_key(&up, data->members[i].key);
+        struct str value = json_str(&data->members[i].value);
 
-        if (problem)
-            add_invalid_str(causes, field_path(causes, "%s[" STR_FMT "]", member, STR_ARG(data->members[i].key)),
-                            data->members[i].key, problem);
-        total += str_is(str_from(member), "data") && str_is(json_str(json_member(object, "kind")), "ConfigMap")
-                     ? len
-                     : len / 4 * 3;
+        cause_format(causes, &at, FORMAT_CONFIG_KEY, data->members[i].key);
+        total += encoded ? decoded_len(value) : value.len;
     }
     return total;
 }
@@ -65,7 +50,7 @@ static void check_immutable_data(struct causes *causes, const struct json *objec
 static void validate_configmap(struct request *request, const struct json *map, struct causes *causes)
 {
     const struct json *data = json_member(map, "data"), *binary = json_member(map, "binaryData");
-    size_t total = check_data(causes, map, "data") + check_data(causes, map, "binaryData");
+    size_t total = check_data(causes, map, "data", false) + check_data(causes, map, "binaryData", true);
 
     (void)request;
     for (uint32_t i = 0; json_is(binary, JSON_OBJECT) && i < binary->count; i++)
@@ -129,24 +114,46 @@ static void require_key(struct causes *causes, const struct json *secret, const 
         add_required(causes, field_path(causes, "data[%s]", key), "");
 }
 
+/* Logins are JSON. */
+static void check_docker_config(struct causes *causes, const struct json *secret, const char *key)
+{
+    struct str text = json_str(json_get(json_member(secret, "data"), str_from(key)));
+    struct err err = { 0 };
+    struct json *parsed;
+    struct str plain;
+
+    require_key(causes, secret, key);
+    if (!text.data || !base64_decode(causes->arena, text, &plain))
+        return;
+    if (json_parse(causes->arena, plain, NULL, &parsed, &err) < 0 || parsed->kind != JSON_OBJECT)
+        add_invalid_str(causes, field_path(causes, "data[%s]", key), STR("<secret contents redacted>"),
+                        "must be valid JSON, an object");
+}
+
 static void validate_secret(struct request *request, const struct json *secret, struct causes *causes)
 {
     struct str type = json_str(json_member(secret, "type"));
 
     (void)request;
-    if (check_data(causes, secret, "data") > DATA_MAX)
+    if (check_data(causes, secret, "data", true) > DATA_MAX)
         causes_add(causes, CAUSE_TOO_LONG, STR("data"), "Too long: may not be more than %d bytes", DATA_MAX);
     if (str_is(type, "kubernetes.io/service-account-token") &&
         str_empty(
             json_str(json_get(json_at(secret, "metadata.annotations"), STR("kubernetes.io/service-account.name")))))
         add_required(causes, STR("metadata.annotations[kubernetes.io/service-account.name]"), "");
     else if (str_is(type, "kubernetes.io/dockerconfigjson"))
-        require_key(causes, secret, ".dockerconfigjson");
+        check_docker_config(causes, secret, ".dockerconfigjson");
     else if (str_is(type, "kubernetes.io/dockercfg"))
-        require_key(causes, secret, ".dockercfg");
-    else if (str_is(type, "kubernetes.io/ssh-auth"))
-        require_key(causes, secret, "ssh-privatekey");
-    else if (str_is(type, "kubernetes.io/tls")) {
+        check_docker_config(causes, secret, ".dockercfg");
+    else if (str_is(type, "kubernetes.io/ssh-auth") &&
+             str_empty(json_str(json_get(json_member(secret, "data"), STR("ssh-privatekey")))))
+        add_required(causes, STR("data[ssh-privatekey]"), "");
+    else if (str_is(type, "kubernetes.io/basic-auth") &&
+             !json_get(json_member(secret, "data"), STR("username")) &&
+             !json_get(json_member(secret, "data"), STR("password"))) {
+        require_key(causes, secret, "username");
+        require_key(causes, secret, "password");
+    } else if (str_is(type, "kubernetes.io/tls")) {
         require_key(causes, secret, "tls.crt");
         require_key(causes, secret, "tls.key");
     }

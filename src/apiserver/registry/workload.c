@@ -18,7 +18,6 @@ void workload_selector_validate(struct causes *causes, const struct json *object
         add_required(causes, STR("spec.selector"), "");
         return;
     }
-    check_label_selector(causes, STR("spec.selector"), json);
     if (!(json_is(match, JSON_OBJECT) && match->count) && !(json_is(expressions, JSON_ARRAY) && expressions->count)) {
         add_invalid(causes, STR("spec.selector"), json, "empty selector is invalid for deployment");
         return;
