@@ -155,7 +155,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp agent_argp = {
+const struct argp agent_argp = {
     options, parse, NULL, "Runs the pods that the control plane gives to this machine.\vNeeds root, crun and conmon.",
     instance_children, NULL, NULL,
 };

@@ -2,23 +2,43 @@
 #pragma once
 
 #include <argp.h>
+#include <stdio.h>
 
 #include "base/err.h"
 
+/* The one table of commands. Help, completion and man pages are made of it and of the argp tables it names. */
+enum command_group { GROUP_CLUSTER, GROUP_OBJECTS, GROUP_PODS, GROUP_OTHER, GROUP_HIDDEN };
+
+/* What the arguments of a command are, for completion. What the value of an option is, its placeholder says: FILE, NAMESPACE,
+ * "a|b|c". */
+enum operands { OPERANDS_NONE, OPERANDS_FILES, OPERANDS_TYPES, OPERANDS_TYPES_AND_NAMES, OPERANDS_PODS, OPERANDS_WORDS };
+
 struct command {
     const char *name, *summary;
+    enum command_group group;
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
+    const struct argp *argp;           /* its options and help; NULL: it has none */
+    enum operands operands;
+    const char *words; /* OPERANDS_WORDS: "a|b|c" */
 };
 extern const struct command commands[];
 extern const size_t command_count;
+const struct command *command_find(const char *name); /* or NULL */
+/* The overview: commands by purpose. */
+void commands_usage(FILE *out);
 
 /* One file each. */
-int up_main(int argc, char **argv);
-int down_main(int argc, char **argv);
-int server_main(int argc, char **argv);
-int agent_main(int argc, char **argv);
-int image_main(int argc, char **argv);
-int version_main(int argc, char **argv);
+#define COMMAND(name)                                                                                                  \
+    int name##_main(int argc, char **argv);                                                                            \
+    extern const struct argp name##_argp;
+COMMAND(up)
+COMMAND(down)
+COMMAND(server)
+COMMAND(agent)
+COMMAND(image)
+COMMAND(version)
+COMMAND(get)
+#undef COMMAND
 
 #define CARAVEL_VERSION "0.1.0"
 

@@ -1,11 +1,44 @@
 #include "cli/cli.h"
 
+#include "base/str.h"
+
 const struct command commands[] = {
-    { "up", "turn this machine into a cluster", up_main },
-    { "down", "stop it; --purge removes everything", down_main },
-    { "server", "run the control plane alone", server_main },
-    { "agent", "run a node alone", agent_main },
-    { "image", "import, list and remove the images of this node", image_main },
-    { "version", "print the version", version_main },
+    { "up", "turn this machine into a cluster", GROUP_CLUSTER, up_main, &up_argp, OPERANDS_NONE, NULL },
+    { "down", "stop it; --purge removes everything", GROUP_CLUSTER, down_main, &down_argp, OPERANDS_NONE, NULL },
+    { "server", "run the control plane alone", GROUP_CLUSTER, server_main, &server_argp, OPERANDS_NONE, NULL },
+    { "agent", "run a node alone", GROUP_CLUSTER, agent_main, &agent_argp, OPERANDS_NONE, NULL },
+    { "image", "import, list and remove the images of this node", GROUP_CLUSTER, image_main, &image_argp, OPERANDS_WORDS,
+      "import|list|remove" },
+
+    { "get", "show objects", GROUP_OBJECTS, get_main, &get_argp, OPERANDS_TYPES_AND_NAMES, NULL },
+
+    { "version", "print the version", GROUP_OTHER, version_main, &version_argp, OPERANDS_NONE, NULL },
 };
 const size_t command_count = ARRAY_LEN(commands);
+
+const struct command *command_find(const char *name)
+{
+    for (size_t i = 0; i < command_count; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+void commands_usage(FILE *out)
+{
+    static const char *const titles[] = {
+        [GROUP_CLUSTER] = "Run a cluster",
+        [GROUP_OBJECTS] = "Work with its objects",
+        [GROUP_PODS] = "Look into pods",
+        [GROUP_OTHER] = "More",
+    };
+
+    fprintf(out, "Usage: caravel COMMAND [OPTION...]\n");
+    for (size_t group = 0; group < ARRAY_LEN(titles); group++) {
+        fprintf(out, "\n%s:\n", titles[group]);
+        for (size_t i = 0; i < command_count; i++)
+            if (commands[i].group == (enum command_group)group)
+                fprintf(out, "  %-14s %s\n", commands[i].name, commands[i].summary);
+    }
+    fprintf(out, "\n`caravel COMMAND --help` tells the options of one, `man caravel-COMMAND` more.\n");
+}

@@ -108,7 +108,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp down_argp = {
+const struct argp down_argp = {
     options, parse, NULL,
     "Stops the server and the agent that `caravel up` has started.\vWithout --purge, pods keep running and are found "
     "again by the next `caravel up`.", instance_children, NULL, NULL,

@@ -38,7 +38,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp image_argp = {
+const struct argp image_argp = {
     options, parse, "import FILE|-\nlist\nremove REF",
     "Imports docker and OCI archives, lists and removes images of this node.\v"
     "Example:\n  skopeo copy docker://nginx:1.27 docker-archive:nginx.tar:nginx:1.27\n  caravel image import nginx.tar",

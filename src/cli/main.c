@@ -6,14 +6,6 @@
 #include "cli/cli.h"
 #include "base/str.h"
 
-static void usage(FILE *out)
-{
-    fprintf(out, "Usage: caravel COMMAND [OPTION...]\n\nCommands:\n");
-    for (size_t i = 0; i < command_count; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-    fprintf(out, "\n'caravel COMMAND --help' tells the options of one.\n");
-}
-
 int main(int argc, char **argv)
 {
     const char *name = argc > 1 ? argv[1] : NULL;
@@ -22,19 +14,24 @@ int main(int argc, char **argv)
     mallopt(M_ARENA_MAX, 2);
     prctl(PR_SET_NAME, "caravel"); /* it is "exe" for those that `up` starts */
     if (!name) {
-        usage(stderr);
+        commands_usage(stderr);
         return 2;
     }
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0) {
-        usage(stdout);
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (strcmp(name, "help") == 0 && argc == 2)) {
+        commands_usage(stdout);
         return 0;
     }
     if (strcmp(name, "--version") == 0)
         name = "version";
     argp_err_exit_status = 2;
-    for (size_t i = 0; i < command_count; i++)
-        if (strcmp(commands[i].name, name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(name, "help") == 0)
+        name = argv[2];
+    const struct command *command = command_find(name);
+
+    if (command && strcmp(argv[1], "help") == 0)
+        return command->run(2, (char *[]){ argv[2], (char[]){ "--help" }, NULL });
+    if (command)
+        return command->run(argc - 1, argv + 1);
     fprintf(stderr, "caravel: there is no command \"%s\"; see caravel --help\n", name);
     return 2;
 }

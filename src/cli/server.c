@@ -199,7 +199,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp server_argp = {
+const struct argp server_argp = {
     options, parse, NULL,
     "Runs the control plane: store, API server, scheduler and controllers.\v"
     "Certificates are expected in DIR/pki, where `caravel up` makes them.", instance_children, NULL, NULL,

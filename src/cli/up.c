@@ -487,7 +487,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp up_argp = {
+const struct argp up_argp = {
     options, parse, NULL,
     "Turns this machine into a Kubernetes cluster: one server and one node.\v"
     "Stays in the foreground until Ctrl-C, or with --detach until `caravel down`. Pods outlive it; "

@@ -94,6 +94,7 @@ struct http_client;
 struct client_config {
     struct str server; /* "https://127.0.0.1:6443" */
     struct str ca_pem, cert_pem, key_pem, token;
+    bool insecure;          /* the server is not verified; only where a user asked for it */
     struct str user_agent;
 };
 int client_http_new(const struct client_config *config, struct client **ret_client, struct err *err);

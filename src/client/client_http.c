@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/sync.h"
 #include "client/client.h"
+#include "client/rest.h"
 #include "net/http_client.h"
 
 #define BACKLOG_MAX (1u << 20)
@@ -37,62 +38,18 @@ static const char *const patch_types[] = {
     [PATCH_STRATEGIC] = "application/strategic-merge-patch+json",
 };
 
-static void add_param(struct buf *url, char *separator, const char *name, struct str value)
-{
-    if (!value.len)
-        return;
-    buf_add_char(url, *separator);
-    buf_add_cstr(url, name);
-    buf_add_char(url, '=');
-    http_escape(url, value);
-    *separator = '&';
-}
-
-static void add_segment(struct buf *url, struct str segment)
-{
-    buf_add_char(url, '/');
-    http_escape(url, segment);
-}
-
 static void write_url(struct buf *url, const struct http_api *api, const struct client_call *call, bool watch,
                       uint64_t after)
 {
-    const struct resource *resource = call->resource;
     char separator = '?';
 
     buf_add_str(url, api->server);
-    buf_add_cstr(url, resource->group.len ? "/apis" : "/api");
-    if (resource->group.len)
-        add_segment(url, resource->group);
-    add_segment(url, resource->version);
-    if (resource->namespaced && call->ns.len) {
-        buf_add_cstr(url, "/namespaces");
-        add_segment(url, call->ns);
-    }
-    add_segment(url, resource->plural);
-    if (call->name.len)
-        add_segment(url, call->name);
-    if (call->subresource.len)
-        add_segment(url, call->subresource);
-    add_param(url, &separator, "labelSelector", call->label_selector);
-    add_param(url, &separator, "fieldSelector", call->field_selector);
+    rest_path(url, call->resource, call->ns, call->name, call->subresource);
+    rest_param(url, &separator, "labelSelector", call->label_selector);
+    rest_param(url, &separator, "fieldSelector", call->field_selector);
     if (watch)
         buf_printf(url, "%cwatch=true&allowWatchBookmarks=true&resourceVersion=%llu", separator,
                    (unsigned long long)after);
-}
-
-/* Turns an error answer into err: the Status's own message. */
-static int status_error(struct arena *arena, const struct http_client_response *response, struct err *err)
-{
-    struct json *status = NULL;
-
-    json_parse(arena, response->body, NULL, &status, NULL);
-    struct str message = json_str_at(status, "message"), reason = json_str_at(status, "reason");
-    enum err_code code = err_from_status(response->status, reason);
-
-    if (!message.data)
-        message = str_first(response->body, 200);
-    return err_set(err, code, "" STR_FMT, STR_ARG(message));
 }
 
 static size_t add_headers(const struct http_api *api, const char *content_type, struct http_header headers[4])
@@ -132,7 +89,7 @@ static int send(struct http_api *api, const struct client_call *call, struct are
 
     buf_deinit(&url);
     if (code == 0 && ret_response->status >= 300)
-        return status_error(arena, ret_response, err);
+        return rest_error(arena, ret_response->status, ret_response->body, err);
     return code;
 }
 
@@ -341,9 +298,9 @@ static int end_of_watch(struct http_watch *watch, struct err *err)
     }
     if (watch->status != 200) {
         AUTO(arena) arena = arena_new(0);
-        struct http_client_response response = { .status = watch->status, .body = buf_str(&watch->backlog) };
 
-        return arena ? status_error(arena, &response, err) : err_set(err, ERR_NO_MEMORY, "watch");
+        return arena ? rest_error(arena, watch->status, buf_str(&watch->backlog), err)
+                     : err_set(err, ERR_NO_MEMORY, "watch");
     }
     return err_set(err, ERR_UNAVAILABLE, "the watch ended");
 }
@@ -429,7 +386,7 @@ int client_http_new(const struct client_config *config, struct client **ret_clie
     static const struct client_ops ops = { api_call, api_watch, api_free };
     struct http_api *api = calloc(1, sizeof *api);
     const struct http_client_options options = { .ca_pem = config->ca_pem, .cert_pem = config->cert_pem,
-                                                 .key_pem = config->key_pem };
+                                                 .key_pem = config->key_pem, .insecure = config->insecure };
 
     if (!api)
         return err_set(err, ERR_NO_MEMORY, "client");

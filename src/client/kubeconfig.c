@@ -1,23 +1,39 @@
+/* kubeconfig.c - several files are one configuration: every look-up by name goes through them in order. */
 #include "client/kubeconfig.h"
 
 #include <limits.h>
 #include <stdio.h>
 
 #include "base/file.h"
+#include "base/vec.h"
 #include "codec/base64.h"
 #include "codec/yaml.h"
 
 #define KUBECONFIG_MAX (1u << 20)
 
-/* The element of list (clusters, users, contexts) whose name is name, and in it the member of the same kind. */
-static const struct json *named(const struct json *config, struct str list, struct str name, struct str member)
-{
-    const struct json *items = json_get(config, list);
+struct config_file {
+    const char *path;
+    const struct json *root;
+};
 
-    for (uint32_t i = 0; json_is(items, JSON_ARRAY) && i < items->count; i++)
-        if (str_eq(json_str_at(&items->items[i], "name"), name))
-            return json_get(&items->items[i], member);
-    return NULL;
+/* An element of a list (clusters, users, contexts) and the file it stands in. */
+struct entry {
+    const struct json *object; /* NULL: there is none */
+    const char *path;
+};
+
+/* The element of list whose name is name, and in it the member of the same kind. */
+static struct entry named(const struct config_file *files, size_t count, struct str list, struct str name,
+                          struct str member)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct json *items = json_get(files[i].root, list);
+
+        for (uint32_t j = 0; json_is(items, JSON_ARRAY) && j < items->count; j++)
+            if (str_eq(json_str_at(&items->items[j], "name"), name))
+                return (struct entry){ json_get(&items->items[j], member), files[i].path };
+    }
+    return (struct entry){ NULL, count ? files[0].path : "" };
 }
 
 static int read_into(struct arena *arena, const char *path, struct str *ret_text, struct err *err)
@@ -59,36 +75,143 @@ static int read_pem(struct arena *arena, const char *config_path, const struct j
     return read_into(arena, path, ret_pem, err);
 }
 
+/* What our client does not do is said, not passed over. */
+static int refuse_unknown(const struct entry *cluster, const struct entry *user, struct err *err)
+{
+    static const char *const of_users[] = { "exec", "auth-provider", "username" };
+    static const char *const of_clusters[] = { "tls-server-name", "proxy-url" };
+
+    for (size_t i = 0; i < ARRAY_LEN(of_users); i++)
+        if (json_get(user->object, str_from(of_users[i])))
+            return err_set(err, ERR_NOT_SUPPORTED, "kubeconfig %s: users with \"%s\" are not supported; use a token or "
+                           "a client certificate", user->path, of_users[i]);
+    for (size_t i = 0; i < ARRAY_LEN(of_clusters); i++)
+        if (json_get(cluster->object, str_from(of_clusters[i])))
+            return err_set(err, ERR_NOT_SUPPORTED, "kubeconfig %s: clusters with \"%s\" are not supported",
+                           cluster->path, of_clusters[i]);
+    return 0;
+}
+
+static int read_credentials(struct arena *arena, const struct entry *user, struct client_config *config,
+                            struct err *err)
+{
+    int code = read_pem(arena, user->path, user->object, "client-certificate-data", "client-certificate",
+                        &config->cert_pem, err);
+
+    if (code == 0)
+        code = read_pem(arena, user->path, user->object, "client-key-data", "client-key", &config->key_pem, err);
+    config->token = json_str_at(user->object, "token");
+    if (code == 0 && !config->token.len) {
+        code = read_pem(arena, user->path, user->object, "", "tokenFile", &config->token, err);
+        config->token = str_trim(config->token);
+    }
+    return code;
+}
+
+static int choose(struct arena *arena, const struct config_file *files, size_t count, struct str name,
+                  struct kubeconfig *ret_config, struct err *err)
+{
+    struct kubeconfig config = { .context = name };
+
+    for (size_t i = 0; i < count && !config.context.len; i++)
+        config.context = json_str_at(files[i].root, "current-context");
+    struct entry context = named(files, count, STR("contexts"), config.context, STR("context"));
+
+    if (!context.object && name.len)
+        return err_set(err, ERR_NOT_FOUND, "kubeconfig %s: there is no context \"" STR_FMT "\"", context.path,
+                       STR_ARG(name));
+    struct entry cluster = named(files, count, STR("clusters"), json_str_at(context.object, "cluster"),
+                                 STR("cluster"));
+    struct entry user = named(files, count, STR("users"), json_str_at(context.object, "user"), STR("user"));
+
+    if (!cluster.object)
+        return err_set(err, ERR_BAD_REQUEST, "kubeconfig %s: %s \"" STR_FMT "\" names no cluster", cluster.path,
+                       name.len ? "context" : "current-context", STR_ARG(config.context));
+    config.ns = json_str_at(context.object, "namespace");
+    config.client.server = json_str_at(cluster.object, "server");
+    config.client.insecure = json_bool(json_member(cluster.object, "insecure-skip-tls-verify"), false);
+    int code = refuse_unknown(&cluster, &user, err);
+
+    if (code == 0)
+        code = read_pem(arena, cluster.path, cluster.object, "certificate-authority-data", "certificate-authority",
+                        &config.client.ca_pem, err);
+    if (code == 0)
+        code = read_credentials(arena, &user, &config.client, err);
+    if (code == 0)
+        *ret_config = config;
+    return code;
+}
+
+static int read_files(struct arena *arena, const char *const *paths, size_t count, struct config_file **ret_files,
+                      size_t *ret_count, struct err *err)
+{
+    struct config_file *files = arena_array_of(arena, count + 1, struct config_file);
+    size_t found = 0;
+
+    if (!files)
+        return err_set(err, ERR_NO_MEMORY, "kubeconfig");
+    for (size_t i = 0; i < count; i++) {
+        struct json *root;
+        struct str text;
+        int code = read_into(arena, paths[i], &text, err);
+
+        if (code == -ERR_NOT_FOUND && (found || i + 1 < count))
+            continue;
+        if (code == 0)
+            code = yaml_parse(arena, text, NULL, &root, err);
+        if (code < 0)
+            return err_wrap(err, code, "kubeconfig %s", paths[i]);
+        files[found++] = (struct config_file){ paths[i], root };
+    }
+    *ret_files = files;
+    *ret_count = found;
+    return 0;
+}
+
+int kubeconfig_choose(struct arena *arena, const char *const *paths, size_t count, struct str context,
+                      struct kubeconfig *ret_config, struct err *err)
+{
+    struct config_file *files;
+    int code = read_files(arena, paths, count, &files, &count, err);
+
+    return code == 0 ? choose(arena, files, count, context, ret_config, err) : code;
+}
+
+int kubeconfig_contexts(struct arena *arena, const char *const *paths, size_t count, struct str_array *ret_names,
+                        struct err *err)
+{
+    VEC(struct str) names = VEC_INIT;
+    struct config_file *files;
+    int code = read_files(arena, paths, count, &files, &count, err);
+
+    for (size_t i = 0; code == 0 && i < count; i++) {
+        const struct json *items = json_member(files[i].root, "contexts");
+
+        for (uint32_t j = 0; code == 0 && json_is(items, JSON_ARRAY) && j < items->count; j++)
+            if (vec_push(&names, json_str_at(&items->items[j], "name")) < 0)
+                code = err_set(err, ERR_NO_MEMORY, "kubeconfig");
+    }
+    struct str *copy = arena_array_of(arena, names.count + 1, struct str);
+
+    if (code == 0 && !copy)
+        code = err_set(err, ERR_NO_MEMORY, "kubeconfig");
+    if (code == 0) {
+        if (names.count)
+            memcpy(copy, names.items, names.count * sizeof *copy);
+        *ret_names = (struct str_array){ copy, names.count };
+    }
+    vec_deinit(&names);
+    return code;
+}
+
 int kubeconfig_load(struct arena *arena, const char *path, struct client_config *ret_config, struct err *err)
 {
-    struct client_config config = { 0 };
-    struct str text;
-    struct json *root;
-    int code = read_into(arena, path, &text, err);
+    struct kubeconfig config;
+    int code = kubeconfig_choose(arena, &path, 1, STR_NULL, &config, err);
 
     if (code == 0)
-        code = yaml_parse(arena, text, NULL, &root, err);
-    if (code < 0)
-        return err_wrap(err, code, "kubeconfig %s", path);
-    struct str current = json_str_at(root, "current-context");
-    const struct json *context = named(root, STR("contexts"), current, STR("context"));
-    const struct json *cluster = named(root, STR("clusters"), json_str_at(context, "cluster"), STR("cluster"));
-    const struct json *user = named(root, STR("users"), json_str_at(context, "user"), STR("user"));
-
-    if (!cluster)
-        return err_set(err, ERR_BAD_REQUEST, "kubeconfig %s: current-context \"" STR_FMT "\" names no cluster", path,
-                       STR_ARG(current));
-    config.server = json_str_at(cluster, "server");
-    config.token = json_str_at(user, "token");
-    code = read_pem(arena, path, cluster, "certificate-authority-data", "certificate-authority", &config.ca_pem, err);
-    if (code == 0)
-        code = read_pem(arena, path, user, "client-certificate-data", "client-certificate", &config.cert_pem, err);
-    if (code == 0)
-        code = read_pem(arena, path, user, "client-key-data", "client-key", &config.key_pem, err);
-    if (code < 0)
-        return code;
-    *ret_config = config;
-    return 0;
+        *ret_config = config.client;
+    return code;
 }
 
 static void add_base64(struct buf *buf, const char *key, struct str pem)
