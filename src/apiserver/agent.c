@@ -52,8 +52,8 @@ static int choose_container(struct request *request, const struct json *pod, str
         STR_ARG(buf_str(&init)), any_init ? "]" : "");
 }
 
-static int node_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
-                        struct err *err)
+int agent_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
+                  struct err *err)
 {
     struct write reader = { .request = request };
     struct str key =
@@ -95,7 +95,7 @@ int agent_find(struct request *request, bool container, struct agent_target *ret
     if (container && (code = choose_container(request, pod, &target.container, err)) < 0)
         return code;
     target.node = json_str_at(pod, "spec.nodeName");
-    if (!str_empty(target.node) && (code = node_address(request, target.node, &target.host, &target.port, err)) < 0)
+    if (!str_empty(target.node) && (code = agent_address(request, target.node, &target.host, &target.port, err)) < 0)
         return code;
     *ret_target = target;
     return 0;

@@ -2,6 +2,7 @@
 #include "apiserver/decode.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
+#include "apiserver/proxy.h"
 #include "apiserver/relay.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
@@ -93,6 +94,8 @@ static int run_resource(struct request *request, struct err *err)
         return log_open(request, &request->log, err);
     if (is_subresource(request, "exec") || is_subresource(request, "attach") || is_subresource(request, "portforward"))
         return relay_open(request, &request->relay, err);
+    if (is_subresource(request, "proxy"))
+        return proxy_open(request, &request->proxy, err);
     if (is_subresource(request, "scale") && request->info.verb == VERB_GET)
         return scale_get(request, err);
     write = request_write(request, err, &code);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "kubelet/runtime/container_log.h"
+#include "kubelet/pod_list.h"
 #include "kubelet/stream_server.h"
 #include "net/http_server.h"
 #include "schema/time.h"
@@ -281,6 +282,10 @@ static void handle(void *ctx, struct http_exchange *exchange)
     if (!may_read(request)) {
         http_reply(exchange, request->peer && request->peer->common_name.len ? 403 : 401, "text/plain",
                    STR("logs and streams are for the API server"));
+        return;
+    }
+    if (str_is(request->path, "/pods") || str_is(request->path, "/pods/")) {
+        pod_list_handle(server->kubelet, exchange);
         return;
     }
     if (stream_server_has(request->path)) {

@@ -58,6 +58,7 @@ struct tunnel {
     int fd, wants;
     SSL *ssl;
     enum phase phase;
+    bool bare; /* no head is sent nor expected */
     nsec_t deadline; /* 0: none */
     struct buf head, sending;
     size_t sent;
@@ -177,7 +178,9 @@ static bool shake_hands(struct tunnel *tunnel)
     int n = SSL_connect(tunnel->ssl);
 
     if (n == 1) {
-        tunnel->phase = HEAD;
+        tunnel->phase = tunnel->bare ? RAW : HEAD;
+        if (tunnel->bare)
+            tunnel->deadline = 0;
         return true;
     }
     wait_for(tunnel, n);
@@ -637,7 +640,8 @@ int tunnel_open(struct tunnels *tunnels, struct str host, int port, struct str h
 
     if (!tunnel)
         return err_set(err, ERR_NO_MEMORY, "tunnel");
-    *tunnel = (struct tunnel){ .refs = 2, .tunnels = tunnels, .events = *events, .fd = -1 };
+    *tunnel = (struct tunnel){ .refs = 2, .tunnels = tunnels, .events = *events, .fd = -1,
+                               .bare = str_empty(head) };
     list_init(&tunnel->link);
     list_init(&tunnel->note);
     buf_init(&tunnel->head, HEAD_MAX);

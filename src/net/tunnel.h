@@ -31,7 +31,8 @@ struct tunnel_events {
     void (*closed)(void *ctx, const struct err *err); /* last; err is NULL when it was ended cleanly */
 };
 
-/* host: an address. head: the whole request's, with its empty line; copied. *ret_tunnel is set before the first event;
+/* host: an address. head: the whole request's, with its empty line; copied. Empty: no request and no head() of an answer,
+ * but bytes both ways as soon as hands are shaken. *ret_tunnel is set before the first event;
  * give it back with tunnel_unref(). When it fails there are no events. */
 int tunnel_open(struct tunnels *tunnels, struct str host, int port, struct str head,
                 const struct tunnel_events *events, struct tunnel **ret_tunnel, struct err *err);
