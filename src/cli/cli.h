@@ -38,6 +38,10 @@ COMMAND(agent)
 COMMAND(image)
 COMMAND(version)
 COMMAND(get)
+COMMAND(apply)
+COMMAND(delete)
+COMMAND(api_resources)
+COMMAND(logs)
 #undef COMMAND
 
 #define CARAVEL_VERSION "0.1.0"
