@@ -34,9 +34,6 @@ struct rules {
                             struct causes *causes);
     void (*validate_status)(struct request *request, const struct json *object, const struct json *old,
                             struct causes *causes);
-    /* The value of a field that selectors may name; "" when the object has none, unset when the field is not supported.
-     * metadata.name and metadata.namespace work everywhere. */
-    struct str (*field)(struct arena *arena, const struct json *object, struct str field);
     /* The grace period (seconds) that a deletion of this object has; wanted: what the caller asked for, or -1. NULL:
      * none. */
     int64_t (*grace)(const struct json *object, int64_t wanted);

@@ -19,6 +19,7 @@ struct apiserver {
     struct openapi_docs *openapi;
     struct customs *customs;
     struct metrics *metrics;
+    atomic_ulong facts_made;  /* events that were parsed to tell whose they are */
     atomic_bool bootstrapped; /* what a new cluster has is there */
     struct mutex lock;   /* of options.rng and of streams */
     struct list streams; /* long answers under way (stream.c) */

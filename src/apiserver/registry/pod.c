@@ -202,23 +202,6 @@ static void validate_update(struct request *request, const struct json *pod, con
                   "previously negative)");
 }
 
-static struct str field(struct arena *arena, const struct json *pod, struct str name)
-{
-    static const struct str plain[] = {
-        STR_INIT("spec.nodeName"),           STR_INIT("spec.restartPolicy"), STR_INIT("spec.schedulerName"),
-        STR_INIT("spec.serviceAccountName"), STR_INIT("status.phase"),       STR_INIT("status.podIP"),
-        STR_INIT("status.nominatedNodeName")
-    };
-
-    (void)arena;
-    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
-        if (str_eq(name, plain[i]))
-            return field_at(pod, name);
-    if (str_is(name, "spec.hostNetwork"))
-        return field_bool_at(pod, "spec.hostNetwork");
-    return STR_NULL;
-}
-
 /* A pod that no node runs goes at once. */
 static int64_t grace(const struct json *pod, int64_t wanted)
 {
@@ -239,6 +222,5 @@ const struct rules pod_rules = {
     .default_ = default_pod,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = field,
     .grace = grace,
 };

@@ -19,10 +19,6 @@ bool default_bool(struct arena *arena, struct json *object, const char *key, boo
 struct json *default_object_member(struct arena *arena, struct json *object, const char *key);
 int out_of_memory(struct err *err);
 
-/* A field by the path of its name ("spec.nodeName"), "" when absent. */
-struct str field_at(const struct json *object, struct str path);
-struct str field_bool_at(const struct json *object, const char *path);
-
 /* -- registry/pod_spec.c: pods and the templates of all workloads -- */
 int pod_spec_default(struct request *request, struct json *spec, struct err *err);
 void pod_spec_validate(struct causes *causes, struct str field, const struct json *spec);

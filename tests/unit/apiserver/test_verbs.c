@@ -142,7 +142,7 @@ static const struct step error_steps[] = {
     { "strict duplicate", "POST", CM "?fieldValidation=Strict", "{'metadata':{'name':'a'},'data':{},'data':{}}", NULL,
       400, "duplicate field \\'data\\'" },
     { "bad selector", "GET", CM "?labelSelector=a%20in%20b", NULL, NULL, 400, NULL },
-    { "bad field", "GET", CM "?fieldSelector=spec.x%3Dy", NULL, NULL, 400, "field label not supported: spec.x" },
+    { "bad field", "GET", CM "?fieldSelector=spec.x%3Dy", NULL, NULL, 400, "\\'spec.x\\' is not a known field selector: only" },
     { "bad version", "GET", CM "?resourceVersion=abc", NULL, NULL, 400, NULL },
     { "version of the future", "GET", CM "?resourceVersion=99999", NULL, NULL, 504,
       "Too large resource version: 99999" },
