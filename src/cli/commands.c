@@ -17,6 +17,7 @@ const struct command commands[] = {
       NULL },
 
     { "logs", "print the logs of containers", GROUP_PODS, logs_main, &logs_argp, OPERANDS_PODS, NULL },
+    { "exec", "run a command in a container", GROUP_PODS, exec_main, &exec_argp, OPERANDS_PODS, NULL },
 
     { "version", "print the version", GROUP_OTHER, version_main, &version_argp, OPERANDS_NONE, NULL },
 };

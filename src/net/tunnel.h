@@ -13,8 +13,11 @@ struct tunnels;
 struct tunnel;
 
 struct tunnels_options {
-    struct str ca_pem, cert_pem, key_pem; /* the authority of the others; who we are */
-    nsec_t open_timeout;                  /* until the answer's head has come; 0: 30 s */
+    struct str ca_pem;            /* the authorities of the others; unset: the system's */
+    struct str cert_pem, key_pem; /* who we are; unset: nobody */
+    nsec_t open_timeout;          /* until the answer's head has come; 0: 30 s */
+    struct str server_name;       /* whose certificate it must be; unset: of the address. It outlives the tunnels */
+    bool insecure;                /* do not verify; only where a user asked for it */
 };
 
 int tunnels_new(const struct tunnels_options *options, struct tunnels **ret_tunnels, struct err *err);
