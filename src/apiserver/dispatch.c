@@ -3,6 +3,7 @@
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/proxy.h"
+#include "apiserver/registry.h"
 #include "apiserver/relay.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
@@ -16,7 +17,8 @@ static bool is_subresource(const struct request *request, const char *name)
 /* Subresources that are views of the object itself: read and written like it. */
 static bool is_plain(const struct request *request)
 {
-    return !request->subresource || is_subresource(request, "status") || is_subresource(request, "approval");
+    return !request->subresource || is_subresource(request, "status") || is_subresource(request, "approval") ||
+           registry_part(request);
 }
 
 static int delete_one(struct request *request, struct write **ret_write, struct err *err)

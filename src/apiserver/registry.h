@@ -21,6 +21,14 @@ enum rule_flag {
 
 struct write;
 
+/* A subresource that is the object, of which a write changes one part only (pods/resize). */
+struct rule_part {
+    const char *subresource;
+    /* object, as it was asked for, becomes old with that part changed; metadata is seen to elsewhere. */
+    int (*take)(struct request *request, struct json *object, const struct json *old, struct err *err);
+    void (*validate)(struct request *request, const struct json *object, const struct json *old, struct causes *causes);
+};
+
 struct rules {
     const struct resource *resource; /* the storage version; NULL in the default row */
     enum name_form name_form;
@@ -48,7 +56,11 @@ struct rules {
     void (*committed)(struct request *request);
     const struct table_cell *cells;
     size_t cell_count;
+    const struct rule_part *parts;
+    size_t part_count;
 };
 
 /* Never NULL: resources without a file of their own get the default row. */
 const struct rules *registry_rules(const struct resource *resource);
+/* Of the request's subresource; NULL: it is none of these. */
+const struct rule_part *registry_part(const struct request *request);

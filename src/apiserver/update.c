@@ -182,6 +182,8 @@ static int validate(struct write *write, struct json *object, const struct json 
     if (is_status(request)) {
         if (rules->validate_status)
             rules->validate_status(request, object, old, causes);
+    } else if (registry_part(request)) {
+        registry_part(request)->validate(request, object, old, causes);
     } else if (rules->validate_update) {
         rules->validate_update(request, object, old, causes);
     }
@@ -192,11 +194,14 @@ static int prepare(struct write *write, struct json *object, const struct json *
 {
     struct request *request = write->request;
     const struct rules *rules = request->rules;
+    const struct rule_part *part = registry_part(request);
     int code;
 
     if ((code = keep_meta(write, object, old, err)) < 0 || (code = keep_other_half(write, object, old, err)) < 0)
         return code;
-    if (!is_status(request) && rules->prepare_update && (code = rules->prepare_update(request, object, old, err)) < 0)
+    if (part && (code = part->take(request, object, old, err)) < 0)
+        return code;
+    if (!is_status(request) && !part && rules->prepare_update && (code = rules->prepare_update(request, object, old, err)) < 0)
         return code;
     if ((code = object_default(request->arena, request_storage(request)->type, object, err)) < 0 ||
         (rules->default_ && (code = rules->default_(request, object, err)) < 0) ||

@@ -66,7 +66,8 @@ static long find_attempt(const char *folder, bool previous)
 static const struct container_status *find_status(const struct pod *pod, struct str name)
 {
     const struct container_status_array *lists[] = { &pod->status.container_statuses,
-                                                     &pod->status.init_container_statuses };
+                                                     &pod->status.init_container_statuses,
+                                                     &pod->status.ephemeral_container_statuses };
 
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
         for (size_t i = 0; i < lists[l]->count; i++)

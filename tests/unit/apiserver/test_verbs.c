@@ -150,7 +150,7 @@ static const struct step error_steps[] = {
     { "token service", "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "{}", NULL, 501,
       "not supported" },
     { "exec without an upgrade", "POST", PODS "/x/exec", NULL, NULL, 400, "Upgrade request required" },
-    { "proxy", "GET", PODS "/x/proxy", NULL, NULL, 501, "not supported" },
+    { "proxy", "GET", PODS "/x/proxy", NULL, NULL, 503, "does not reach the agents" },
     { "may I", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
       "{'spec':{'resourceAttributes':{'verb':'list','resource':'pods'}}}", NULL, 201, "'allowed':true" },
     { "what may I", "POST", "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", "{'spec':{'namespace':'x'}}", NULL,
