@@ -82,7 +82,8 @@ static int read_token(struct listing *list, struct str token, struct err *err)
     start = json_str(json_member(json, "start"));
     revision = json_int(json_member(json, "rv"), 0);
     remaining = json_int(json_member(json, "left"), -1);
-    if (revision <= 0 || str_empty(start) || list->base.len + start.len > STORE_KEY_MAX)
+    if (revision <= 0 || (revision_t)revision > store_revision(request->server->options.store) || str_empty(start) ||
+        list->base.len + start.len > STORE_KEY_MAX)
         return fail_bad_request(request, err, "continue key is not valid: incorrect encoded start resourceVersion");
     memcpy(list->start_buf, list->base.data, list->base.len);
     memcpy(list->start_buf + list->base.len, start.data, start.len);

@@ -217,6 +217,7 @@ int server_main(int argc, char **argv)
         return 2;
     signals_block();
     process_raise_fd_limit();
+    process_tune_memory();
     arena_init(&plane.arena, 0);
     int code = instance_resolve(&arguments.common, &plane.instance, &err);
 
