@@ -894,9 +894,6 @@ def idle(server):
         sock = server.connect(60, context)
         send_all(sock, head("GET", "/livez"))
         socks.append(sock)
-        if i % 100 == 0:
-            for done in socks[-100:]:
-                pass
     for sock in socks:
         if read_reply(sock)[0] != 200:
             raise Failure("an idle connection was closed before its turn")
@@ -910,17 +907,21 @@ def idle(server):
 
 
 def crowd(server):
-    """More connections than the server takes: it goes on serving those who ask."""
-    socks = []
-    for i in range(21000):
-        try:
-            socks.append(server.plain())
-        except OSError:
-            break
-        if i % 3000 == 0:
-            request(server, "in the crowd", "GET", "/version", {200})
-    request(server, "with the crowd complete", "GET", "/version", {200})
-    print(f"  {len(socks)} connections at once: the server holds {server.descriptors()} descriptors")
+    """More connections than the server takes: it goes on serving those who ask, also who was there before and is busy."""
+    with H2(server) as watcher:
+        watcher.send(frame(HEADERS, 5, 1, block(path=f"{MAPS}?watch=1&resourceVersion=0")))
+        watcher.run(lambda: 1 in watcher.statuses)
+        socks = []
+        for i in range(server.options.crowd):
+            socks.append(socket.socket())
+            socks[-1].connect(("127.0.0.1", server.port))
+            if i % 200 == 0:
+                request(server, "in the crowd", "GET", "/version", {200})
+        request(server, "with the crowd complete", "GET", "/version", {200})
+        print(f"  {len(socks)} connections at once: the server holds {server.descriptors()} descriptors")
+        request(server, "something to see", "POST", MAPS, {201, 409}, config_map(f"crowd-{time.time_ns()}"))
+        if not watcher.run(lambda: b"crowd-" in watcher.data.get(1, b"")):
+            raise Failure("a watch was closed to make room")
     for sock in socks:
         sock.close()
 
@@ -947,7 +948,8 @@ def main():
     parser.add_argument("--growth", type=int, default=192, help="MiB that a group may leave behind")
     parser.add_argument("--peak", type=int, default=1600, help="MiB at most in between")
     parser.add_argument("--factor", type=int, default=1, help="how much dearer everything is, under a sanitizer")
-    parser.add_argument("--idle", type=int, default=10000)
+    parser.add_argument("--idle", type=int, default=10000, help="connections of that group")
+    parser.add_argument("--crowd", type=int, default=2000, help="connections of that group")
     parser.add_argument("groups", nargs="*", default=[])
     options = parser.parse_args()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
