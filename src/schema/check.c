@@ -60,7 +60,7 @@ static void check_struct(const struct type *type, const struct json *json, const
     for (uint32_t i = 0; i < type->field_count; i++) {
         const struct field *field = &type->fields[i];
 
-        if (field->flags & (FIELD_REQUIRED | FIELD_INLINE) && !is_status(type, field))
+        if (field->flags & (FIELD_REQUIRED | FIELD_INLINE) && !(field->flags & FIELD_CODED) && !is_status(type, field))
             check_required(type, field, json, path, causes);
     }
     for (uint32_t i = 0; i < json->count; i++) {
@@ -254,7 +254,7 @@ static void check_value(const struct type *type, const struct field *field, bool
             check_value(type->elem, NULL, dynamic, &json->members[i].value, &at, causes);
         }
     } else if (field) {
-        if (field->enum_count > 0 && !(field->flags & FIELD_ENUM_OPEN))
+        if (field->enum_count > 0 && !(field->flags & (FIELD_ENUM_OPEN | FIELD_CODED)))
             check_enum(field, dynamic, json, path, causes);
         if (field->format || field->range)
             check_scalar(field, json, path, causes);

@@ -28,12 +28,11 @@ one version of one group:
     alias JSON any                   a name in OpenAPI for a scalar
 
 A resource that can be listed brings its list kind (DeploymentList) with it. Field types are scalars (see SCALARS),
-types of this file, types of another one (core_v1.Container), list<T> or map<T>. schemalist, schemabool and
-schemastrings are JSON like any, but protobuf has messages for them: the struct they stand in, or something else.
-Field flags:
+types of this file, types of another one (core_v1.Container), list<T> or map<T>. Field flags:
 
     required  always             in OpenAPI; written even when empty
     zero                         required in OpenAPI only: absent or empty passes
+    coded                        whether it is there and has one of its values is checked in code, with words of its own
     nullable                     a pointer in Go: "", 0, false and {} differ from absent
     patch=merge(name)            merge | retainKeys | merge,retainKeys | replace, and the merge key
     list=atomic | set | map(key,key)      map=atomic | granular
@@ -53,11 +52,11 @@ What is checked: schema/check.c. The status of objects never is.
 import re
 
 SCALARS = {"string", "bytes", "bool", "int32", "int64", "double", "time", "microtime", "quantity", "intstr", "any",
-           "object", "schemalist", "schemabool", "schemastrings"}
+           "object"}
 POINTER_SCALARS = {"string", "bytes", "bool", "int32", "int64", "double"}  # nullable says whether they are pointers
 STANDARD_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 VERBS = STANDARD_VERBS + ["connect"]
-FLAGS = {"required", "always", "nullable", "zero", "immutable"}
+FLAGS = {"required", "always", "nullable", "zero", "immutable", "coded"}
 SETTINGS = {"patch", "list", "map", "enum", "values", "default", "pb", "as", "min", "max", "maxlen", "maxitems",
             "format"}
 FORMATS = {"subdomain", "label", "dns1035", "key", "label-value", "labels", "port", "port-name", "ip", "cidr",
@@ -95,7 +94,7 @@ class Ref:
 class Field:
     def __init__(self, name, ref, where):
         self.name, self.ref, self.where = name, ref, where
-        self.required = self.always = self.nullable = self.zero = self.immutable = False
+        self.required = self.always = self.nullable = self.zero = self.immutable = self.coded = False
         self.patch, self.merge_key = [], None
         self.list_kind, self.list_keys, self.map_kind = None, [], None
         self.values, self.closed = [], False
