@@ -33,6 +33,26 @@ static const struct rules *const all_rules[] = {
     &role_rules,
     &rolebinding_rules,
     &crd_rules,
+    &ingress_rules,
+    &ingressclass_rules,
+    &networkpolicy_rules,
+    &servicecidr_rules,
+    &ipaddress_rules,
+    &autoscaler_rules,
+    &poddisruptionbudget_rules,
+    &csidriver_rules,
+    &csinode_rules,
+    &csistoragecapacity_rules,
+    &volumeattachment_rules,
+    &runtimeclass_rules,
+    &flowschema_rules,
+    &prioritylevel_rules,
+    &certificatesigningrequest_rules,
+    &mutatingwebhook_rules,
+    &validatingwebhook_rules,
+    &admissionpolicy_rules,
+    &admissionpolicybinding_rules,
+    &apiservice_rules,
 };
 
 const struct rules *registry_rules(const struct resource *resource)
@@ -43,14 +63,4 @@ const struct rules *registry_rules(const struct resource *resource)
         if (all_rules[i]->resource == resource->storage)
             return all_rules[i];
     return &default_rules;
-}
-
-const struct rule_part *registry_part(const struct request *request)
-{
-    const struct rules *rules = request->rules;
-
-    for (size_t i = 0; request->subresource && rules && i < rules->part_count; i++)
-        if (str_is(request->subresource->name, rules->parts[i].subresource))
-            return &rules->parts[i];
-    return NULL;
 }

@@ -21,14 +21,6 @@ enum rule_flag {
 
 struct write;
 
-/* A subresource that is the object, of which a write changes one part only (pods/resize). */
-struct rule_part {
-    const char *subresource;
-    /* object, as it was asked for, becomes old with that part changed; metadata is seen to elsewhere. */
-    int (*take)(struct request *request, struct json *object, const struct json *old, struct err *err);
-    void (*validate)(struct request *request, const struct json *object, const struct json *old, struct causes *causes);
-};
-
 struct rules {
     const struct resource *resource; /* the storage version; NULL in the default row */
     enum name_form name_form;
@@ -36,12 +28,17 @@ struct rules {
     /* Fields that a client may not choose. Defaults that depend on other fields come in default_, after the table's. */
     int (*prepare_create)(struct request *request, struct json *object, struct err *err);
     int (*prepare_update)(struct request *request, struct json *object, const struct json *old, struct err *err);
+    /* Writes of the status, and of what else is no part of the wanted state. */
+    int (*prepare_status)(struct request *request, struct json *object, const struct json *old, struct err *err);
     int (*default_)(struct request *request, struct json *object, struct err *err);
     void (*validate_create)(struct request *request, const struct json *object, struct causes *causes);
     void (*validate_update)(struct request *request, const struct json *object, const struct json *old,
                             struct causes *causes);
     void (*validate_status)(struct request *request, const struct json *object, const struct json *old,
                             struct causes *causes);
+    /* The value of a field that selectors may name; "" when the object has none, unset when the field is not supported.
+     * metadata.name and metadata.namespace work everywhere. */
+    struct str (*field)(struct arena *arena, const struct json *object, struct str field);
     /* The grace period (seconds) that a deletion of this object has; wanted: what the caller asked for, or -1. NULL:
      * none. */
     int64_t (*grace)(const struct json *object, int64_t wanted);
@@ -56,11 +53,7 @@ struct rules {
     void (*committed)(struct request *request);
     const struct table_cell *cells;
     size_t cell_count;
-    const struct rule_part *parts;
-    size_t part_count;
 };
 
 /* Never NULL: resources without a file of their own get the default row. */
 const struct rules *registry_rules(const struct resource *resource);
-/* Of the request's subresource; NULL: it is none of these. */
-const struct rule_part *registry_part(const struct request *request);

@@ -66,7 +66,6 @@ struct request {
     struct watch *watch;
     struct log_call *log;
     struct relay *relay;
-    struct proxy *proxy;
 };
 
 /* Everything but arena and server is unset. */

@@ -1,27 +1,41 @@
-/* lease.c - leases: held for a time, handed over any number of times. */
+/* lease.c - leases: who holds something, for how long, and how often it changed hands. */
 #include "api/resources.h"
+#include "apiserver/registry/place.h"
 #include "apiserver/registry/rules.h"
 
-static void validate_lease(struct request *request, const struct json *lease, struct causes *causes)
+/* A strategy of ours, or somebody's own with a domain in front. */
+static void check_strategy(const struct place *at)
 {
-    const struct json *seconds = json_at(lease, "spec.leaseDurationSeconds");
+    static const char *const strategies[] = { "OldestEmulationVersion", NULL };
 
-    (void)request;
-    if (seconds && json_int(seconds, 0) <= 0)
-        add_invalid(causes, STR("spec.leaseDurationSeconds"), seconds, "must be greater than 0");
-    check_not_negative(causes, STR("spec.leaseTransitions"), json_at(lease, "spec.leaseTransitions"));
+    if (str_chr(place_str(at), '/') < 0)
+        check_one_of(at, strategies);
+    else
+        check_qualified(at);
 }
 
-static void validate_lease_update(struct request *request, const struct json *lease, const struct json *old,
-                                  struct causes *causes)
+static void validate(struct request *request, const struct json *object, struct causes *causes)
+{
+    struct place lease = place_object(causes, object), spec = place_member(&lease, "spec");
+    struct place strategy = place_member(&spec, "strategy"), holder = place_member(&spec, "preferredHolder");
+
+    (void)request;
+    if (place_there(&strategy))
+        check_strategy(&strategy);
+    if (!place_empty(&holder) && place_empty(&strategy))
+        say_forbidden(&holder, "may only be specified when `strategy` is defined");
+}
+
+static void validate_update(struct request *request, const struct json *object, const struct json *old,
+                            struct causes *causes)
 {
     (void)old;
-    validate_lease(request, lease, causes);
+    validate(request, object, causes);
 }
 
 const struct rules lease_rules = {
     .resource = &RESOURCE_COORDINATION_K8S_IO_LEASES,
     .flags = RULE_NO_GENERATION | RULE_CREATE_ON_UPDATE | RULE_NEED_VERSION,
-    .validate_create = validate_lease,
-    .validate_update = validate_lease_update,
+    .validate_create = validate,
+    .validate_update = validate_update,
 };

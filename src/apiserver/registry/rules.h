@@ -9,7 +9,11 @@ extern const struct rules pod_rules, service_rules, deployment_rules, replicaset
     daemonset_rules, replicationcontroller_rules, namespace_rules, node_rules, configmap_rules, secret_rules,
     serviceaccount_rules, job_rules, cronjob_rules, event_rules, endpoints_rules, endpointslice_rules, lease_rules,
     persistentvolume_rules, persistentvolumeclaim_rules, storageclass_rules, priorityclass_rules, clusterrole_rules,
-    clusterrolebinding_rules, role_rules, rolebinding_rules, crd_rules, custom_rules;
+    clusterrolebinding_rules, role_rules, rolebinding_rules, crd_rules, custom_rules, ingress_rules, ingressclass_rules,
+    networkpolicy_rules, servicecidr_rules, ipaddress_rules, autoscaler_rules, poddisruptionbudget_rules,
+    csidriver_rules, csinode_rules, csistoragecapacity_rules, volumeattachment_rules, runtimeclass_rules,
+    flowschema_rules, prioritylevel_rules, certificatesigningrequest_rules, mutatingwebhook_rules,
+    validatingwebhook_rules, admissionpolicy_rules, admissionpolicybinding_rules, apiservice_rules;
 
 /* Defaults: the member is set when absent (or, for strings, empty). False: no memory. object NULL: nothing to do. */
 bool default_str(struct arena *arena, struct json *object, const char *key, const char *value);
@@ -19,12 +23,13 @@ bool default_bool(struct arena *arena, struct json *object, const char *key, boo
 struct json *default_object_member(struct arena *arena, struct json *object, const char *key);
 int out_of_memory(struct err *err);
 
+/* A field by the path of its name ("spec.nodeName"), "" when absent. */
+struct str field_at(const struct json *object, struct str path);
+struct str field_bool_at(const struct json *object, const char *path);
+
 /* -- registry/pod_spec.c: pods and the templates of all workloads -- */
 int pod_spec_default(struct request *request, struct json *spec, struct err *err);
 void pod_spec_validate(struct causes *causes, struct str field, const struct json *spec);
-/* One container of any list; field: where it stands. */
-void pod_container_validate(struct causes *causes, struct str field, const struct json *container,
-                            const struct json *spec);
 /* spec.template of a workload: its pods' labels, spec and restart policy. policies: allowed restart policies,
  * NULL-terminated. */
 int template_default(struct request *request, struct json *template, struct err *err);
@@ -38,8 +43,3 @@ int pod_resources_default(struct arena *arena, struct json *container, struct er
 void pod_resources_validate(struct causes *causes, struct str field, const struct json *resources);
 /* "Guaranteed", "Burstable", "BestEffort" */
 struct str pod_qos_class(const struct json *spec);
-
-/* registry/pod_parts.c */
-#define POD_PARTS 2
-extern const struct rule_part pod_parts[POD_PARTS];
-int pod_resize_policy_default(struct arena *arena, struct json *container, struct err *err);

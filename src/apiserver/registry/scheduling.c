@@ -1,40 +1,63 @@
 /* scheduling.c - priority classes. */
 #include "api/resources.h"
+#include "apiserver/registry/place.h"
 #include "apiserver/registry/rules.h"
 
-static int default_priorityclass(struct request *request, struct json *class, struct err *err)
-{
-    return default_str(request->arena, class, "preemptionPolicy", "PreemptLowerPriority") ? 0 : out_of_memory(err);
-}
+#define USER_MAX 1000000000
 
-static void validate_priorityclass(struct request *request, const struct json *class, struct causes *causes)
-{
-    struct str name = json_str_at(class, "metadata.name");
-    int64_t value = json_int(json_member(class, "value"), 0);
+/* The names that begin with "system-". */
+static const struct {
+    const char *name;
+    int64_t value;
+} system_classes[] = {
+    { "system-node-critical", 2000001000 },
+    { "system-cluster-critical", 2000000000 },
+};
 
-    (void)request;
-    if (str_has_prefix(name, STR("system-"))) {
-        if (!str_is(name, "system-node-critical") && !str_is(name, "system-cluster-critical"))
-            add_forbidden(causes, STR("metadata.name"),
-                          "priority class names with 'system-' prefix are reserved for system use only");
-    } else if (value > 1000000000) {
-        add_forbidden(causes, STR("value"), "maximum allowed value of a user defined priority is 1000000000");
+#define RESERVED "priority class names with 'system-' prefix are reserved for system use only. error: "
+
+static void check_system_class(const struct place *class, const struct place *name)
+{
+    struct place value = place_member(class, "value"), global = place_member(class, "globalDefault");
+    struct str text = place_str(name);
+
+    for (size_t i = 0; i < ARRAY_LEN(system_classes); i++) {
+        if (!place_is(name, system_classes[i].name))
+            continue;
+        if (place_int(&value) != system_classes[i].value)
+            say_forbidden(name, RESERVED "value of " STR_FMT " PriorityClass must be %lld", STR_ARG(text),
+                          (long long)system_classes[i].value);
+        else if (json_bool(global.json, false))
+            say_forbidden(name, RESERVED "globalDefault of " STR_FMT " PriorityClass must be false", STR_ARG(text));
+        return;
     }
+    say_forbidden(name, RESERVED STR_FMT " is not a known system priority class", STR_ARG(text));
 }
 
-static void validate_priorityclass_update(struct request *request, const struct json *class, const struct json *old,
-                                          struct causes *causes)
+static void validate(struct request *request, const struct json *object, struct causes *causes)
 {
+    struct place class = place_object(causes, object), meta = place_member(&class, "metadata");
+    struct place name = place_member(&meta, "name"), value = place_member(&class, "value");
+
     (void)request;
-    if (json_int(json_member(class, "value"), 0) != json_int(json_member(old, "value"), 0))
-        add_forbidden(causes, STR("value"), "may not be changed in an update.");
-    check_immutable(causes, STR("preemptionPolicy"), json_member(class, "preemptionPolicy"),
-                    json_member(old, "preemptionPolicy"));
+    if (str_has_prefix(place_str(&name), STR("system-")))
+        check_system_class(&class, &name);
+    else if (place_int(&value) > USER_MAX)
+        say_forbidden(&value, "maximum allowed value of a user defined priority is %d", USER_MAX);
+}
+
+static void validate_update(struct request *request, const struct json *object, const struct json *old,
+                            struct causes *causes)
+{
+    struct place class = place_object(causes, object), value = place_member(&class, "value");
+
+    (void)request;
+    if (place_int(&value) != json_int(json_member(old, "value"), 0))
+        say_forbidden(&value, "may not be changed in an update.");
 }
 
 const struct rules priorityclass_rules = {
     .resource = &RESOURCE_SCHEDULING_K8S_IO_PRIORITYCLASSES,
-    .default_ = default_priorityclass,
-    .validate_create = validate_priorityclass,
-    .validate_update = validate_priorityclass_update,
+    .validate_create = validate,
+    .validate_update = validate_update,
 };
