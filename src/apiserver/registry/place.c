@@ -179,10 +179,11 @@ void check_kind(const struct place *at)
 
 void check_qualified(const struct place *at)
 {
-    const char *problem = qualified_name_problem(place_str(at));
+    const char *problems[FORMAT_PROBLEMS_MAX];
+    size_t count = format_problems(FORMAT_KEY, place_str(at), problems);
 
-    if (problem)
-        say_invalid_as(at, place_str(at), "%s", problem);
+    for (size_t i = 0; i < count; i++)
+        say_invalid_as(at, place_str(at), "%s", problems[i]);
 }
 
 void check_range(const struct place *at, int64_t min, int64_t max, const char *why)
