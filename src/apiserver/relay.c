@@ -61,11 +61,25 @@ static void write_query(const struct request *request, struct buf *head)
         sep = '&';
     }
     for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-        struct str value = request_param(request, options[i].theirs);
-
-        if (!str_is(value, "true") && !str_is(value, "1"))
+        if (!param_bool(&request->params, str_from(options[i].theirs)))
             continue;
         buf_printf(head, "%c%s=1", sep, options[i].ours);
+        sep = '&';
+    }
+}
+
+/* Clients that do not speak SPDY name the ports at once. */
+static void write_ports(const struct request *request, struct buf *head)
+{
+    char sep = '?';
+
+    for (size_t i = 0; i < request->params.count; i++) {
+        const struct http_param *param = &request->params.items[i];
+
+        if (!str_is(param->name, "ports"))
+            continue;
+        buf_printf(head, "%cports=", sep);
+        http_escape(head, param->value);
         sep = '&';
     }
 }
@@ -76,6 +90,7 @@ static void write_path(const struct request *request, struct str container, stru
 
     if (str_is(sub, "portforward")) {
         buf_printf(head, "/portForward/" STR_FMT "/" STR_FMT, STR_ARG(request->info.ns), STR_ARG(request->info.name));
+        write_ports(request, head);
         return;
     }
     buf_printf(head, "/" STR_FMT "/" STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(sub), STR_ARG(request->info.ns),

@@ -201,6 +201,14 @@ static void reader_run(void *arg)
 
 /* -- requests -- */
 
+/* As everywhere in the API: there, and neither 0 nor false in any case ("True" is what Python says). */
+static bool says_yes(const struct http_params *params, struct str name)
+{
+    struct str value = http_param(params, name);
+
+    return value.data && !str_is(value, "0") && !str_eq_nocase(value, STR("false"));
+}
+
 static int parse_options(const struct http_params *params, nsec_t wall, struct reader *reader, struct err *err)
 {
     struct container_log_options *options = &reader->options;
@@ -210,9 +218,9 @@ static int parse_options(const struct http_params *params, nsec_t wall, struct r
     int64_t seconds;
 
     *options = CONTAINER_LOG_ALL;
-    options->follow = str_is(http_param(params, STR("follow")), "true");
-    options->timestamps = str_is(http_param(params, STR("timestamps")), "true");
-    reader->previous = str_is(http_param(params, STR("previous")), "true");
+    options->follow = says_yes(params, STR("follow"));
+    options->timestamps = says_yes(params, STR("timestamps"));
+    reader->previous = says_yes(params, STR("previous"));
     if (tail.data && (!str_to_i64(tail, &options->tail_lines) || options->tail_lines < 0))
         return err_set(err, ERR_BAD_REQUEST, "tailLines: " STR_FMT, STR_ARG(tail));
     if (limit.data && (!str_to_i64(limit, &options->limit_bytes) || options->limit_bytes < 1))

@@ -1,22 +1,17 @@
 /* port_forward.c - for each connection the client opens two streams with one "requestid": "error", then "data".
  *
- * The socket is made by a short-lived thread that enters the pod's network namespace; afterwards it belongs there
- * whoever uses it. A stream whose socket is behind holds the client back as a whole when more than PENDING_HIGH is
+ * A stream whose socket is behind holds the client back as a whole when more than PENDING_HIGH is
  * waiting: SPDY as Kubernetes' clients speak it has no window of its own. */
 #include "kubelet/port_forward.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
-#include <sched.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/sync.h"
 #include "base/vec.h"
+#include "kubelet/pod_socket.h"
+#include "kubelet/port_channels.h"
 #include "net/spdy.h"
 #include "net/websocket.h"
 
@@ -48,57 +43,6 @@ struct forwarder {
     bool over;
     char data[READ_BYTES];
 };
-
-/* -- sockets in another network namespace -- */
-
-struct socket_call {
-    const char *netns;
-    bool v6;
-    int fd, error;
-};
-
-static void make_socket(void *arg)
-{
-    struct socket_call *call = arg;
-    int ns = call->netns ? open(call->netns, O_RDONLY | O_CLOEXEC) : -1;
-
-    call->fd = -1;
-    if (call->netns && (ns < 0 || setns(ns, CLONE_NEWNET) < 0))
-        call->error = errno;
-    else if ((call->fd = socket(call->v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) < 0)
-        call->error = errno;
-    if (ns >= 0)
-        close(ns);
-}
-
-/* 0, or an errno; *ret_fd is connected, or on the way. */
-static int connect_to(const char *netns, int port, bool v6, int *ret_fd)
-{
-    struct socket_call call = { .netns = netns, .v6 = v6 };
-    const struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
-                                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    const struct sockaddr_in6 address6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port),
-                                           .sin6_addr = IN6ADDR_LOOPBACK_INIT };
-    struct thread thread = { 0 };
-    int on = 1;
-
-    if (thread_start(&thread, "netns", make_socket, &call, NULL) < 0)
-        return EAGAIN;
-    thread_join(&thread);
-    if (call.fd < 0)
-        return call.error;
-    setsockopt(call.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    int r = v6 ? connect(call.fd, (const struct sockaddr *)&address6, sizeof address6)
-               : connect(call.fd, (const struct sockaddr *)&address, sizeof address);
-
-    if (r < 0 && errno != EINPROGRESS) {
-        r = errno;
-        close(call.fd);
-        return r;
-    }
-    *ret_fd = call.fd;
-    return 0;
-}
 
 /* -- one connection -- */
 
@@ -132,7 +76,7 @@ static void refuse(struct forwarder *self, struct forward *forward, int error)
 
 static void begin(struct forwarder *self, struct forward *forward)
 {
-    int error = connect_to(self->netns, forward->port, forward->v6, &forward->fd);
+    int error = pod_socket_connect(self->netns, forward->port, forward->v6, &forward->fd);
 
     forward->connecting = error == 0;
     if (error != 0)
@@ -142,11 +86,8 @@ static void begin(struct forwarder *self, struct forward *forward)
 /* Something listens on IPv6 only, perhaps. */
 static void connected(struct forwarder *self, struct forward *forward)
 {
-    socklen_t len = sizeof(int);
-    int error = 0;
+    int error = pod_socket_outcome(forward->fd);
 
-    if (getsockopt(forward->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-        error = errno;
     forward->connecting = false;
     if (error == 0)
         return;
@@ -422,7 +363,8 @@ static int open_websocket(struct forwarder *self, const struct http_request *req
     bool any;
 
     if (!websocket_accept(request, accept) || !websocket_choose(request, ours, ARRAY_LEN(ours), &any).data)
-        return err_set(err, ERR_BAD_REQUEST, "unable to upgrade: only SPDY/3.1+portforward.k8s.io over WebSocket");
+        return err_set(err, ERR_BAD_REQUEST, "unable to upgrade: neither SPDY/3.1+portforward.k8s.io nor v4.channel.k8s.io over "
+                                             "WebSocket");
     self->websocket = websocket_new(&events, &self->framed);
     if (!self->websocket)
         return err_set(err, ERR_NO_MEMORY, "WebSocket");
@@ -459,6 +401,9 @@ static int shake_hands(struct forwarder *self, const struct http_request *reques
 
 int port_forward_run(const char *netns, struct wire *wire, const struct http_request *request, struct err *err)
 {
+    if (port_channels_are_asked(request))
+        return port_channels_run(netns, wire, request, err);
+
     struct forwarder *self = calloc(1, sizeof *self);
     int code;
 
