@@ -29,7 +29,7 @@ async function eventually(condition) {
       reason = error;
     }
     if (value) return value;
-    if (Date.now() > end) throw new Error(`still not after ${PATIENCE} ms: ${reason ?? value}`);
+    if (Date.now() > end) throw new Error(`still not after ${PATIENCE} ms: ${reason ?? value} ${reason?.cause ?? ""}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
