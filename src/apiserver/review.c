@@ -3,6 +3,7 @@
  * There is no authorization yet: who is authenticated may do everything, and that is what the answers say. */
 #include "api/resources.h"
 #include "apiserver/decode.h"
+#include "apiserver/registry/reviews.h"
 #include "apiserver/server.h"
 
 static int no_memory(struct err *err)
@@ -28,9 +29,9 @@ static int answer_access(struct request *request, struct json *review, struct er
 
 static int answer_rules(struct request *request, struct json *review, struct err *err)
 {
-    static const struct str text = STR_INIT(
-        "{\"incomplete\":false,\"nonResourceRules\":[{\"nonResourceURLs\":[\"*\"],\"verbs\":[\"*\"]}],"
-        "\"resourceRules\":[{\"apiGroups\":[\"*\"],\"resources\":[\"*\"],\"verbs\":[\"*\"]}]}");
+    static const struct str text =
+        STR_INIT("{\"incomplete\":false,\"nonResourceRules\":[{\"nonResourceURLs\":[\"*\"],\"verbs\":[\"*\"]}],"
+                 "\"resourceRules\":[{\"apiGroups\":[\"*\"],\"resources\":[\"*\"],\"verbs\":[\"*\"]}]}");
     struct json *status;
 
     if (json_parse(request->arena, text, NULL, &status, err) < 0 ||
@@ -87,7 +88,8 @@ int review_run(struct request *request, struct err *err)
     for (size_t i = 0; i < ARRAY_LEN(reviews); i++) {
         if (request->resource != reviews[i].resource)
             continue;
-        if ((code = decode_body(request, &review, err)) < 0 || (code = reviews[i].answer(request, review, err)) < 0)
+        if ((code = decode_body(request, &review, err)) < 0 || (code = review_check(request, review, err)) < 0 ||
+            (code = reviews[i].answer(request, review, err)) < 0)
             return code;
         struct str text = json_text(request->arena, review);
 

@@ -271,7 +271,9 @@ static const struct step event_steps[] = {
     { "list new", "GET", NEW_EVENTS "?fieldSelector=regarding.name%3Dq", NULL, NULL, 200, "'note':'ho'" },
     { "list by object", "GET", EVENTS "?fieldSelector=involvedObject.name%3Dp,involvedObject.kind%3DPod", NULL, NULL,
       200, "'message':'hi'" },
-    { "patch new", "PATCH", NEW_EVENTS "/e1", "{'note':'hey'}", MERGE, 200, "'note':'hey'" },
+    { "patch new", "PATCH", NEW_EVENTS "/e1",
+      "{'series':{'count':2,'lastObservedTime':'2026-01-02T03:04:05.000006Z'}}", MERGE, 200, "'count':2" },
+    { "what was told stays", "PATCH", NEW_EVENTS "/e1", "{'note':'hey'}", MERGE, 422, "field is immutable" },
     { "autoscaler", "POST", "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers",
       "{'metadata':{'name':'h'},'spec':{'maxReplicas':5,'scaleTargetRef':{'kind':'Deployment','name':'d'},'"
       "targetCPUUtilizationPercentage':70}}",

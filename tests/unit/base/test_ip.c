@@ -48,10 +48,17 @@ static void test_addresses(void **state)
 static const struct {
     const char *text, *masked; /* NULL: it is none */
 } nets[] = {
-    { "10.1.2.3/8", "10.0.0.0/8" },       { "10.1.2.3/32", "10.1.2.3/32" }, { "10.1.2.3/0", "0.0.0.0/0" },
-    { "10.1.2.3/12", "10.0.0.0/12" },     { "10.1.2.3/33", NULL },          { "10.1.2.3/", NULL },
-    { "10.1.2.3", NULL },                 { "10.1.2.3/-1", NULL },          { "10.1.2.3/0008", NULL },
-    { "2001:db8:ffff::/33", "2001:db8:8000::/33" }, { "::/129", NULL },
+    { "10.1.2.3/8", "10.0.0.0/8" },
+    { "10.1.2.3/32", "10.1.2.3/32" },
+    { "10.1.2.3/0", "0.0.0.0/0" },
+    { "10.1.2.3/12", "10.0.0.0/12" },
+    { "10.1.2.3/33", NULL },
+    { "10.1.2.3/", NULL },
+    { "10.1.2.3", NULL },
+    { "10.1.2.3/-1", NULL },
+    { "10.1.2.3/0008", NULL },
+    { "2001:db8:ffff::/33", "2001:db8:8000::/33" },
+    { "::/129", NULL },
 };
 
 static void test_nets(void **state)
@@ -77,8 +84,8 @@ static void test_contains(void **state)
         const char *net, *ip;
         bool want;
     } cases[] = {
-        { "10.0.0.0/8", "10.200.0.1", true },    { "10.0.0.0/8", "11.0.0.1", false },
-        { "0.0.0.0/0", "11.0.0.1", true },       { "0.0.0.0/0", "::1", false },
+        { "10.0.0.0/8", "10.200.0.1", true },     { "10.0.0.0/8", "11.0.0.1", false },
+        { "0.0.0.0/0", "11.0.0.1", true },        { "0.0.0.0/0", "::1", false },
         { "2001:db8::/32", "2001:db8::1", true }, { "2001:db8::/32", "2001:db9::1", false },
     };
 
@@ -99,11 +106,11 @@ static void test_kinds(void **state)
         const char *ip;
         bool unspecified, loopback, link_local, multicast, mapped;
     } cases[] = {
-        { "0.0.0.0", true, false, false, false, false },   { "::", true, false, false, false, false },
-        { "127.9.9.9", false, true, false, false, false }, { "::1", false, true, false, false, false },
+        { "0.0.0.0", true, false, false, false, false },     { "::", true, false, false, false, false },
+        { "127.9.9.9", false, true, false, false, false },   { "::1", false, true, false, false, false },
         { "169.254.0.1", false, false, true, false, false }, { "fe80::1", false, false, true, false, false },
-        { "224.0.0.5", false, false, false, true, false }, { "ff02::1", false, false, false, true, false },
-        { "224.0.1.5", false, false, false, false, false }, { "::ffff:10.0.0.1", false, false, false, false, true },
+        { "224.0.0.5", false, false, false, true, false },   { "ff02::1", false, false, false, true, false },
+        { "224.0.1.5", false, false, false, false, false },  { "::ffff:10.0.0.1", false, false, false, false, true },
         { "10.0.0.1", false, false, false, false, false },
     };
 
