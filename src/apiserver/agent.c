@@ -6,38 +6,38 @@
 #include "apiserver/server.h"
 #include "apiserver/write.h"
 
-static bool add_names(const struct json *pod, const char *list, struct str want, struct buf *names, bool *found)
+/* Names of one list, in order; true: the wanted one is among them. */
+static bool add_names(const struct json *pod, const char *list, struct str want, struct buf *names)
 {
     const struct json *containers = json_get(json_member(pod, "spec"), str_from(list));
-    bool any = false;
+    bool found = false;
 
     for (uint32_t i = 0; json_is(containers, JSON_ARRAY) && i < containers->count; i++) {
         struct str name = json_str(json_member(&containers->items[i], "name"));
 
-        *found = *found || str_eq(name, want);
-        buf_printf(names, "%s" STR_FMT, any ? " " : "", STR_ARG(name));
-        any = true;
+        found = found || str_eq(name, want);
+        buf_printf(names, "%s" STR_FMT, names->len ? " " : "", STR_ARG(name));
     }
-    return any;
+    return found;
 }
 
 /* The container asked for, or the only one there is. */
 static int choose_container(struct request *request, const struct json *pod, struct str *ret_container, struct err *err)
 {
+    static const char *const lists[] = { "initContainers", "containers", "ephemeralContainers" };
     struct str want = request_param(request, "container");
     const struct json *containers = json_at(pod, "spec.containers");
     AUTO_DEINIT(buf, names) = BUF_INIT;
-    AUTO_DEINIT(buf, init) = BUF_INIT;
     struct str annotated =
         json_str(json_get(json_at(pod, "metadata.annotations"), STR("kubectl.kubernetes.io/default-container")));
-    bool found = false, any_init;
+    bool found = false;
 
     if (str_empty(want) && !str_empty(annotated))
         want = annotated;
     if (str_empty(want) && json_is(containers, JSON_ARRAY) && containers->count == 1)
         want = json_str(json_member(&containers->items[0], "name"));
-    add_names(pod, "containers", want, &names, &found);
-    any_init = add_names(pod, "initContainers", want, &init, &found);
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+        found = add_names(pod, lists[i], want, &names) || found;
     if (found) {
         *ret_container = want;
         return 0;
@@ -45,15 +45,13 @@ static int choose_container(struct request *request, const struct json *pod, str
     if (!str_empty(want))
         return fail_bad_request(request, err, "container " STR_FMT " is not valid for pod " STR_FMT, STR_ARG(want),
                                 STR_ARG(request->info.name));
-    return fail_bad_request(
-        request, err,
-        "a container name must be specified for pod " STR_FMT ", choose one of: [" STR_FMT "]%s" STR_FMT "%s",
-        STR_ARG(request->info.name), STR_ARG(buf_str(&names)), any_init ? " or one of the init containers: [" : "",
-        STR_ARG(buf_str(&init)), any_init ? "]" : "");
+    return fail_bad_request(request, err,
+                            "a container name must be specified for pod " STR_FMT ", choose one of: [" STR_FMT "]",
+                            STR_ARG(request->info.name), STR_ARG(buf_str(&names)));
 }
 
-static int node_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
-                        struct err *err)
+int agent_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
+                  struct err *err)
 {
     struct write reader = { .request = request };
     struct str key =
@@ -95,7 +93,7 @@ int agent_find(struct request *request, bool container, struct agent_target *ret
     if (container && (code = choose_container(request, pod, &target.container, err)) < 0)
         return code;
     target.node = json_str_at(pod, "spec.nodeName");
-    if (!str_empty(target.node) && (code = node_address(request, target.node, &target.host, &target.port, err)) < 0)
+    if (!str_empty(target.node) && (code = agent_address(request, target.node, &target.host, &target.port, err)) < 0)
         return code;
     *ret_target = target;
     return 0;

@@ -13,3 +13,6 @@ struct agent_target {
 /* Reads the pod that the request names. container: choose the one of the query, or the pod's default. All in the
  * request's arena. */
 int agent_find(struct request *request, bool container, struct agent_target *ret_target, struct err *err);
+/* Of a node's agent; ERR_NOT_FOUND: there is no such node. */
+int agent_address(struct request *request, struct str node_name, struct str *ret_host, int64_t *ret_port,
+                  struct err *err);

@@ -7,6 +7,7 @@
 
 #include "apiserver/custom.h"
 #include "apiserver/discovery.h"
+#include "apiserver/indexed.h"
 #include "apiserver/metrics.h"
 #include "apiserver/openapi.h"
 #include "apiserver/registry.h"
@@ -74,6 +75,8 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
     cond_init(&server->streams_gone);
     list_init(&server->streams);
     map_init(&server->resources);
+    if ((code = indexed_upgrade(options->store, err)) < 0)
+        return code;
     cidr = options->service_cidr.data ? options->service_cidr : SERVICE_CIDR;
     if ((code = parse_cidr(cidr, &server->service_net, &server->service_bits, err)) < 0)
         return code;

@@ -177,7 +177,7 @@ int create_new(struct request *request, struct write **ret_write, struct err *er
 
     if (!write)
         return err_set(err, ERR_NO_MEMORY, "write");
-    if ((code = decode_dry_run(request, err)) < 0)
+    if ((code = decode_dry_run(request, err)) < 0 || (code = decode_manager(request, err)) < 0)
         return code;
     write->conflict = create_conflict;
     *ret_write = write;

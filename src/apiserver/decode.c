@@ -194,6 +194,45 @@ int decode_dry_run(struct request *request, struct err *err)
     return 0;
 }
 
+#define MANAGER_MAX 128
+
+/* Options are objects of their own: they fail as such. */
+static int fail_options(struct request *request, const char *kind, struct err *err)
+{
+    request->failure.group = STR("meta.k8s.io");
+    request->failure.kind = str_from(kind);
+    return err_set(err, ERR_INVALID, "%s.meta.k8s.io \"\" is invalid: " STR_FMT, kind,
+                   STR_ARG(causes_text(&request->failure.causes)));
+}
+
+static bool is_printable(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.data[i] < ' ' || text.data[i] == 0x7f)
+            return false;
+    return true;
+}
+
+int decode_manager(struct request *request, struct err *err)
+{
+    bool patch = request->info.verb == VERB_PATCH, apply = patch && request->patch_kind == BODY_APPLY;
+    struct causes *causes = &request->failure.causes;
+    struct str manager = request_param(request, "fieldManager"), field = STR("fieldManager");
+
+    if (apply && str_empty(manager))
+        causes_add(causes, CAUSE_REQUIRED, field, "Required value: is required for apply patch");
+    if (manager.len > MANAGER_MAX)
+        causes_add(causes, CAUSE_TOO_LONG, field, "Too long: may not be more than %d bytes", MANAGER_MAX);
+    else if (!is_printable(manager))
+        causes_add(causes, CAUSE_INVALID, field, "Invalid value: must only contain printable characters");
+    if (patch && !apply && request_param(request, "force").data)
+        causes_add(causes, CAUSE_FORBIDDEN, STR("force"), "Forbidden: may not be specified for non-apply patch");
+    if (!causes->count)
+        return 0;
+    return fail_options(request, patch ? "PatchOptions" : request->info.verb == VERB_CREATE ? "CreateOptions"
+                                                                                            : "UpdateOptions", err);
+}
+
 static int query_option(struct request *request, struct json *options, const char *name, enum json_kind kind,
                         struct err *err)
 {

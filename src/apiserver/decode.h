@@ -17,6 +17,8 @@ int decode_json(struct request *request, struct json **ret_json, struct err *err
 int decode_delete_options(struct request *request, struct json **ret_options, struct err *err);
 /* ?dryRun= into request->dry_run. */
 int decode_dry_run(struct request *request, struct err *err);
+/* Checks ?fieldManager= and ?force= of a create, update or patch (of which the kind is known by now). */
+int decode_manager(struct request *request, struct err *err);
 /* A stored object's text as a tree; the text is copied into the arena. */
 int decode_stored(struct request *request, struct str text, struct json **ret_object, struct err *err);
 /* The generated type of that full name's last part: type_named("io.k8s.api.core.v1.Binding"). NULL: not in the tables.

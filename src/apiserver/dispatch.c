@@ -2,6 +2,8 @@
 #include "apiserver/decode.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
+#include "apiserver/proxy.h"
+#include "apiserver/registry.h"
 #include "apiserver/relay.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
@@ -15,7 +17,8 @@ static bool is_subresource(const struct request *request, const char *name)
 /* Subresources that are views of the object itself: read and written like it. */
 static bool is_plain(const struct request *request)
 {
-    return !request->subresource || is_subresource(request, "status") || is_subresource(request, "approval");
+    return !request->subresource || is_subresource(request, "status") || is_subresource(request, "approval") ||
+           registry_part(request);
 }
 
 static int delete_one(struct request *request, struct write **ret_write, struct err *err)
@@ -93,6 +96,8 @@ static int run_resource(struct request *request, struct err *err)
         return log_open(request, &request->log, err);
     if (is_subresource(request, "exec") || is_subresource(request, "attach") || is_subresource(request, "portforward"))
         return relay_open(request, &request->relay, err);
+    if (is_subresource(request, "proxy"))
+        return proxy_open(request, &request->proxy, err);
     if (is_subresource(request, "scale") && request->info.verb == VERB_GET)
         return scale_get(request, err);
     write = request_write(request, err, &code);

@@ -7,6 +7,7 @@
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/metrics.h"
+#include "apiserver/proxy.h"
 #include "apiserver/relay.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
@@ -114,6 +115,8 @@ static void answer(struct http_job *job)
         code = log_stream(request, job->exchange, &err);
     else if (request->relay)
         code = relay_start(request, job->exchange, &err);
+    else if (request->proxy)
+        code = proxy_start(request, job->exchange, &err);
     else
         code = err_set(&err, ERR_INTERNAL, "the request has no answer");
     if (code < 0)
@@ -174,6 +177,11 @@ static void handle(void *ctx, struct http_exchange *exchange)
         send_error(job, &err);
 }
 
+static enum http_body_mode route(void *ctx, const struct http_request *head)
+{
+    return proxy_body_mode(head);
+}
+
 /* What the HTTP server refuses by itself gets a Status as well. */
 static void refusal(void *ctx, int status, struct buf *body)
 {
@@ -205,5 +213,5 @@ static void refusal(void *ctx, int status, struct buf *body)
 
 struct http_handler apiserver_handler(struct apiserver *server)
 {
-    return (struct http_handler){ .ctx = server, .handle = handle, .refusal = refusal };
+    return (struct http_handler){ .ctx = server, .route = route, .handle = handle, .refusal = refusal };
 }

@@ -82,11 +82,12 @@ static int read_token(struct listing *list, struct str token, struct err *err)
     start = json_str(json_member(json, "start"));
     revision = json_int(json_member(json, "rv"), 0);
     remaining = json_int(json_member(json, "left"), -1);
-    if (revision <= 0 || str_empty(start) || list->prefix.len + start.len > STORE_KEY_MAX)
+    if (revision <= 0 || (revision_t)revision > store_revision(request->server->options.store) || str_empty(start) ||
+        list->base.len + start.len > STORE_KEY_MAX)
         return fail_bad_request(request, err, "continue key is not valid: incorrect encoded start resourceVersion");
-    memcpy(list->start_buf, list->prefix.data, list->prefix.len);
-    memcpy(list->start_buf + list->prefix.len, start.data, start.len);
-    list->start = str_of(list->start_buf, list->prefix.len + start.len);
+    memcpy(list->start_buf, list->base.data, list->base.len);
+    memcpy(list->start_buf + list->base.len, start.data, start.len);
+    list->start = str_of(list->start_buf, list->base.len + start.len);
     list->exact = (revision_t)revision;
     if (remaining >= 0) {
         list->remaining = (uint64_t)remaining;
@@ -99,17 +100,18 @@ int list_open_with(struct request *request, const struct selection *selection, r
                    struct listing **ret_list, struct err *err)
 {
     struct listing *list = arena_new_of(request->arena, struct listing);
+    int code;
 
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "list");
     list->request = request;
     list->selection = *selection;
     list->exact = exact;
-    list->prefix = request_prefix(request, request->info.ns);
-    if (!list->prefix.data)
+    list->base = request_prefix(request, request->info.ns);
+    if (!list->base.data)
         return err_set(err, ERR_NO_MEMORY, "list");
-    if (list->prefix.len > STORE_KEY_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "the namespace is too long");
+    if ((code = selection_scope(request, selection, &list->scope, err)) < 0)
+        return code;
     arena_init_within(&list->scratch, SCRATCH_LIMIT, request->arena->budget);
     *ret_list = list;
     return 0;
@@ -182,13 +184,34 @@ static int count_rest(struct listing *list, struct store_snapshot *snapshot, str
     if (!list->limit || !selection_is_all(&list->selection))
         return 0;
     if (!list->counted) {
-        if ((code = store_count(snapshot, list->prefix, &total, err)) < 0)
+        if ((code = store_count(snapshot, list->scope.prefix, &total, err)) < 0)
             return code;
         list->remaining = total;
         list->counted = true;
     }
     list->remaining = list->remaining > list->found ? list->remaining - list->found : 0;
     return 0;
+}
+
+/* The one object that can be meant. */
+static int take_one(struct listing *list, struct store_snapshot *snapshot, const struct list_sink *sink,
+                    struct err *err)
+{
+    struct store_item item;
+    int code = 0;
+
+    if (str_cmp(list->start, list->scope.prefix) <= 0)
+        code = store_get(snapshot, list->scope.prefix, &item, err);
+    else
+        return 0; /* a token that is behind it */
+    if (code == -ERR_NOT_FOUND) {
+        err_clear(err);
+        return 0;
+    }
+    if (code < 0 || (code = selection_matches(&list->selection, &list->scratch, item.key, item.value, err)) <= 0)
+        return code;
+    list->found++;
+    return sink->item(sink->ctx, item.key, item.value, err);
 }
 
 static int take_items(struct listing *list, struct store_snapshot *snapshot, const struct list_sink *sink,
@@ -199,7 +222,9 @@ static int take_items(struct listing *list, struct store_snapshot *snapshot, con
     struct store_item item;
     int code;
 
-    if ((code = store_cursor_open(snapshot, list->prefix, list->start, &cursor, err)) < 0)
+    if (list->scope.exact)
+        return take_one(list, snapshot, sink, err);
+    if ((code = store_cursor_open_term(snapshot, list->scope.term, list->scope.prefix, list->start, &cursor, err)) < 0)
         return code;
     while ((code = store_cursor_next(cursor, &item, err)) > 0) {
         if (bytes >= max_bytes || items >= CHUNK_ITEMS) {
@@ -211,7 +236,7 @@ static int take_items(struct listing *list, struct store_snapshot *snapshot, con
             list->more = true;
             return count_rest(list, snapshot, err);
         }
-        if ((code = selection_matches(&list->selection, &list->scratch, item.value, err)) < 0)
+        if ((code = selection_matches(&list->selection, &list->scratch, item.key, item.value, err)) < 0)
             return code;
         /* Looking costs too: a selective list must not keep a snapshot open for long. */
         bytes += code ? item.value.len : item.value.len / 16;
@@ -251,7 +276,7 @@ static void write_token(const struct listing *list, struct json_writer *w)
     jw_field_int(&t, "rv", (int64_t)list->revision);
     if (list->counted)
         jw_field_int(&t, "left", (int64_t)list->remaining);
-    jw_field_str(&t, "start", str_skip(list->start, list->prefix.len));
+    jw_field_str(&t, "start", str_skip(list->start, list->base.len));
     jw_end_object(&t);
     base64url_encode(&encoded, buf_str(&token));
     if (!buf_ok(&token) || !buf_ok(&encoded))

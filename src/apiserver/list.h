@@ -7,10 +7,11 @@
 struct listing {
     struct request *request;
     struct selection selection;
-    struct str prefix;
-    revision_t revision; /* of the whole list; 0: not begun */
-    revision_t exact;    /* asked for; 0: the newest */
-    struct str start;    /* next key to look at; empty: the first */
+    struct str base;          /* of the path: what continue tokens are relative to */
+    struct store_scope scope; /* within it */
+    revision_t revision;      /* of the whole list; 0: not begun */
+    revision_t exact;         /* asked for; 0: the newest */
+    struct str start;         /* next key to look at; empty: the first */
     char start_buf[STORE_KEY_MAX + 1];
     uint64_t limit, found; /* limit 0: none */
     uint64_t remaining;    /* with a limit and no selector: keys behind this page, when more */

@@ -261,11 +261,6 @@ static int local_watch_open(struct local_watch *local, const struct client_call 
     if ((code = selection_parse(&local->request, labels, fields, &selection, err)) < 0 ||
         (code = watch_open_with(&local->request, &selection, after, &local->watch, err)) < 0)
         return code;
-    if (!str_empty(call->name)) {
-        local->watch->key = request_key(&local->request, call->ns, call->name);
-        if (!local->watch->key.data)
-            return err_set(err, ERR_NO_MEMORY, "watch");
-    }
     return watch_start(local->watch, ready, arg, err);
 }
 

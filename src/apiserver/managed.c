@@ -8,6 +8,7 @@
 #define MANAGER_MAX 128
 #define UPDATERS_MAX 10 /* entries of updates; the oldest are put together beyond that */
 #define ANCIENT "ancient-changes"
+#define BEFORE_FIRST_APPLY "before-first-apply"
 
 static int no_memory(struct err *err)
 {
@@ -88,11 +89,44 @@ static struct json *owned_by_config(struct request *request, const struct json *
 
 /* -- entries -- */
 
-static struct json *entries_of(struct arena *arena, const struct json *object)
+static const struct json *list_of(const struct json *object)
 {
     const struct json *list = json_member(json_member(object, "metadata"), "managedFields");
 
-    return json_is(list, JSON_ARRAY) ? json_copy(arena, list) : json_new(arena, JSON_ARRAY);
+    return json_is(list, JSON_ARRAY) ? list : NULL;
+}
+
+static struct json *entries_of(struct arena *arena, const struct json *object)
+{
+    const struct json *list = list_of(object);
+
+    return list ? json_copy(arena, list) : json_new(arena, JSON_ARRAY);
+}
+
+static bool is_sound(const struct json *entry)
+{
+    struct str operation = json_str(json_member(entry, "operation"));
+
+    return (str_is(operation, "Apply") || str_is(operation, "Update")) &&
+           str_is(json_str(json_member(entry, "fieldsType")), "FieldsV1") &&
+           json_is(json_member(entry, "fieldsV1"), JSON_OBJECT) &&
+           !str_empty(json_str(json_member(entry, "apiVersion")));
+}
+
+/* A client may edit the entries, and takes them all away with one empty entry. Clients that know nothing of them send
+ * none, or what they have read: then they stay. Subresources change other fields only. */
+static struct json *entries_after(const struct request *request, const struct json *object, const struct json *old)
+{
+    const struct json *list = list_of(object);
+
+    if (request->subresource || !list || list->count == 0)
+        return entries_of(request->arena, old);
+    if (list->count == 1 && json_is(&list->items[0], JSON_OBJECT) && list->items[0].count == 0)
+        return json_new(request->arena, JSON_ARRAY);
+    for (uint32_t i = 0; i < list->count; i++)
+        if (!is_sound(&list->items[i]))
+            return entries_of(request->arena, old);
+    return json_copy(request->arena, list);
 }
 
 static struct json *entry_fields(const struct json *entry)
@@ -237,12 +271,13 @@ int managed_update(struct write *write, struct json *object, const struct json *
 
     if (write->managed)
         return put_entries(request, object, write->managed, err);
-    if (!(entries = entries_of(arena, old)))
+    if (!(entries = entries_after(request, object, old)))
         return no_memory(err);
-    if (old)
-        fields_compare(arena, request_storage(request)->type, old, object, &changed, &removed);
-    else
-        changed = fields_of(arena, request_storage(request)->type, object);
+    /* Whose entries were taken away belongs to nobody until somebody applies. */
+    if (old && entries->count == 0)
+        return put_entries(request, object, entries, err);
+    fields_compare(arena, request_storage(request)->type, old ? old : json_new(arena, JSON_OBJECT), object, &changed,
+                   &removed);
     changed = own_half(request, json_copy(arena, fields_difference(arena, changed, unowned(arena))));
     if (arena_failed(arena))
         return no_memory(err);
@@ -328,6 +363,61 @@ static void drop_abandoned(struct request *request, struct json *object, const s
                  fields_union(request->arena, others, now));
 }
 
+/* -- objects that kubectl has applied by itself -- */
+
+#define KUBECTL "kubectl"
+#define LAST_APPLIED "kubectl.kubernetes.io/last-applied-configuration"
+#define LAST_APPLIED_MAX (256u << 10)
+
+static struct str last_applied(const struct json *object)
+{
+    return json_str(json_get(json_member(json_member(object, "metadata"), "annotations"), STR(LAST_APPLIED)));
+}
+
+/* What the annotation says and the object still has is kubectl's own, whatever name that apply went by. */
+static struct json *applied_from_client(struct request *request, const struct json *live)
+{
+    struct arena *arena = request->arena;
+    const struct type *type = request_storage(request)->type;
+    struct json *applied = NULL, *changed, *removed;
+
+    if (str_empty(last_applied(live)) || json_parse(arena, last_applied(live), NULL, &applied, NULL) < 0 ||
+        !json_is(applied, JSON_OBJECT) || object_normalize(arena, type, applied, NULL, NULL) < 0)
+        return NULL;
+    fields_compare(arena, type, applied, live, &changed, &removed);
+    return fields_difference(arena, fields_difference(arena, fields_of(arena, type, applied), changed), removed);
+}
+
+/* An annotation that is there goes on saying what kubectl wants, so that its own way of applying still works. */
+static int note_applied(struct request *request, struct json *object, const struct json *config, struct err *err)
+{
+    struct json *annotations = json_member(json_member(object, "metadata"), "annotations");
+    struct str text;
+
+    if (str_empty(last_applied(object)))
+        return 0;
+    text = arena_printf(request->arena, STR_FMT "\n", STR_ARG(json_text(request->arena, config)));
+    if (text.len > LAST_APPLIED_MAX)
+        return 0;
+    return text.data && json_set_str(request->arena, annotations, STR(LAST_APPLIED), text) ? 0 : no_memory(err);
+}
+
+/* Before anybody has applied, all that is there counts as one update. */
+static int add_unmanaged(struct request *request, struct json *entries, const struct json *live, struct err *err)
+{
+    struct arena *arena = request->arena;
+    struct json *all, *removed, *entry, *nothing = json_new(arena, JSON_OBJECT);
+
+    if (!live || entries->count)
+        return 0;
+    fields_compare(arena, request_storage(request)->type, nothing, live, &all, &removed);
+    all = own_half(request, json_copy(arena, fields_difference(arena, all, unowned(arena))));
+    if (!all)
+        return arena_failed(arena) ? no_memory(err) : 0;
+    entry = add_entry(request, entries, STR(BEFORE_FIRST_APPLY), "Update");
+    return entry ? set_fields(request, entry, all, err) : no_memory(err);
+}
+
 int managed_apply(struct write *write, const struct json *live, struct json *config, bool force,
                   struct json **ret_object, struct err *err)
 {
@@ -336,10 +426,13 @@ int managed_apply(struct write *write, const struct json *live, struct json *con
     const struct type *type = request_storage(request)->type;
     struct json *entries = entries_of(arena, live), *now = owned_by_config(request, config), *changed = NULL, *removed;
     struct str manager = request_param(request, "fieldManager");
+    bool kubectl = str_is(manager, KUBECTL);
     int code;
 
     if (!entries || arena_failed(arena))
         return no_memory(err);
+    if ((code = add_unmanaged(request, entries, live, err)) < 0)
+        return code;
     struct json *own = find_entry(entries, manager, "Apply", subresource_of(request));
     struct json *before = own ? entry_fields(own) : NULL;
     struct json *object = live ? fields_merge(arena, type, live, config) : json_copy(arena, config);
@@ -349,14 +442,20 @@ int managed_apply(struct write *write, const struct json *live, struct json *con
     if (live)
         fields_compare(arena, type, live, object, &changed, &removed);
     changed = fields_intersection(arena, changed, now);
-    if (!force && (code = check_conflicts(request, entries, own, changed, err)) < 0)
-        return code;
+    if (!force) {
+        struct json *mine = kubectl && live ? applied_from_client(request, live) : NULL;
+
+        if ((code = check_conflicts(request, entries, own, fields_difference(arena, changed, mine), err)) < 0)
+            return code;
+    }
     if (!own && !(own = add_entry(request, entries, manager, "Apply")))
         return no_memory(err);
     drop_abandoned(request, object, entries, own, before, now);
     /* One that owns nothing has nothing to say: take_from_others() takes empty entries out. */
     if ((code = set_fields(request, own, now ? now : json_new(arena, JSON_OBJECT), err)) < 0 ||
         (code = take_from_others(request, entries, now ? own : NULL, changed ? changed : unowned(arena), err)) < 0)
+        return code;
+    if (kubectl && live && (code = note_applied(request, object, config, err)) < 0)
         return code;
     if (arena_failed(arena))
         return no_memory(err);

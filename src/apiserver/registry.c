@@ -64,3 +64,13 @@ const struct rules *registry_rules(const struct resource *resource)
             return all_rules[i];
     return &default_rules;
 }
+
+const struct rule_part *registry_part(const struct request *request)
+{
+    const struct rules *rules = request->rules;
+
+    for (size_t i = 0; request->subresource && rules && i < rules->part_count; i++)
+        if (str_is(request->subresource->name, rules->parts[i].subresource))
+            return &rules->parts[i];
+    return NULL;
+}

@@ -21,6 +21,14 @@ enum rule_flag {
 
 struct write;
 
+/* A subresource that is the object, of which a write changes one part only (pods/resize). */
+struct rule_part {
+    const char *subresource;
+    /* object, as it was asked for, becomes old with that part changed; metadata is seen to elsewhere. */
+    int (*take)(struct request *request, struct json *object, const struct json *old, struct err *err);
+    void (*validate)(struct request *request, const struct json *object, const struct json *old, struct causes *causes);
+};
+
 struct rules {
     const struct resource *resource; /* the storage version; NULL in the default row */
     enum name_form name_form;
@@ -36,9 +44,6 @@ struct rules {
                             struct causes *causes);
     void (*validate_status)(struct request *request, const struct json *object, const struct json *old,
                             struct causes *causes);
-    /* The value of a field that selectors may name; "" when the object has none, unset when the field is not supported.
-     * metadata.name and metadata.namespace work everywhere. */
-    struct str (*field)(struct arena *arena, const struct json *object, struct str field);
     /* The grace period (seconds) that a deletion of this object has; wanted: what the caller asked for, or -1. NULL:
      * none. */
     int64_t (*grace)(const struct json *object, int64_t wanted);
@@ -53,7 +58,11 @@ struct rules {
     void (*committed)(struct request *request);
     const struct table_cell *cells;
     size_t cell_count;
+    const struct rule_part *parts;
+    size_t part_count;
 };
 
 /* Never NULL: resources without a file of their own get the default row. */
 const struct rules *registry_rules(const struct resource *resource);
+/* Of the request's subresource; NULL: it is none of these. */
+const struct rule_part *registry_part(const struct request *request);

@@ -7,6 +7,7 @@
 #include "schema/object.h"
 
 #define RENDERED_MAX (128u << 20)
+#define ERROR_RESERVE (64u << 10)
 
 void reply_text(struct request *request, int status, const char *content_type, struct str text)
 {
@@ -77,6 +78,8 @@ void reply_error(struct request *request, const struct err *err)
         reply_starved(request);
         return;
     }
+    if (arena_failed(request->arena)) /* a request that has used up its own memory is still told so */
+        request->arena->limit += ERROR_RESERVE;
     status_write(&buf, err, &request->failure);
     text = buf_ok(&buf) ? arena_str(request->arena, buf_str(&buf)) : STR_NULL;
     if (text.data)

@@ -220,8 +220,9 @@ int request_route(struct request *request, const struct http_request *http, stru
         return code;
     if (!request->info.is_resource)
         return 0;
-    /* A log is plain text whatever is asked for. */
-    if (!(request->subresource && str_is(request->subresource->name, "log")) &&
+    /* A log is plain text whatever is asked for; what lies behind a proxy answers for itself. */
+    if (!(request->subresource &&
+          (str_is(request->subresource->name, "log") || str_is(request->subresource->name, "proxy"))) &&
         (code = negotiate_accept(request->accept, &request->media, err)) < 0)
         return code;
     pretty = request_param(request, "pretty");

@@ -66,6 +66,7 @@ struct request {
     struct watch *watch;
     struct log_call *log;
     struct relay *relay;
+    struct proxy *proxy;
 };
 
 /* Everything but arena and server is unset. */

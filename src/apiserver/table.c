@@ -12,7 +12,7 @@ static const struct column default_columns[] = {
       .doc = STR_INIT("Name must be unique within a namespace."),
       .path = STR_INIT(".metadata.name") },
     { .name = STR_INIT("Age"),
-      .type = STR_INIT("string"),
+      .type = STR_INIT("date"),
       .doc = STR_INIT("The time since the object was created."),
       .path = STR_INIT(".metadata.creationTimestamp") },
 };

@@ -104,7 +104,6 @@ static int keep_meta(struct write *write, struct json *object, const struct json
         if ((code = keep(arena, json_member(object, "metadata"), old_meta, kept[i], err)) < 0)
             return code;
     meta = json_member(object, "metadata");
-    json_remove(meta, STR("managedFields"));
     if (!is_status(write->request))
         return 0;
     if ((code = keep(arena, meta, old_meta, "ownerReferences", err)) < 0)
@@ -183,6 +182,8 @@ static int validate(struct write *write, struct json *object, const struct json 
     if (is_status(request)) {
         if (rules->validate_status)
             rules->validate_status(request, object, old, causes);
+    } else if (registry_part(request)) {
+        registry_part(request)->validate(request, object, old, causes);
     } else if (rules->validate_update) {
         rules->validate_update(request, object, old, causes);
     }
@@ -193,13 +194,16 @@ static int prepare(struct write *write, struct json *object, const struct json *
 {
     struct request *request = write->request;
     const struct rules *rules = request->rules;
+    const struct rule_part *part = registry_part(request);
     int code;
 
     if ((code = keep_meta(write, object, old, err)) < 0 || (code = keep_other_half(write, object, old, err)) < 0)
         return code;
+    if (part && (code = part->take(request, object, old, err)) < 0)
+        return code;
     if (is_status(request) && rules->prepare_status && (code = rules->prepare_status(request, object, old, err)) < 0)
         return code;
-    if (!is_status(request) && rules->prepare_update && (code = rules->prepare_update(request, object, old, err)) < 0)
+    if (!is_status(request) && !part && rules->prepare_update && (code = rules->prepare_update(request, object, old, err)) < 0)
         return code;
     if ((code = object_default(request->arena, request_storage(request)->type, object, err)) < 0 ||
         (rules->default_ && (code = rules->default_(request, object, err)) < 0) ||
@@ -252,6 +256,12 @@ static int create_instead(struct write *write, struct err *err)
     if (request->info.verb == VERB_PATCH && request->patch_kind == BODY_APPLY && !request->subresource) {
         if ((code = make_from_config(write, NULL, &object, err)) < 0)
             return code;
+        struct str uid = json_str(json_at(object, "metadata.uid"));
+
+        if (!str_empty(uid))
+            return fail_conflict(request, write->name, err,
+                                 "uid mismatch: the provided object specified uid " STR_FMT
+                                 ", and no existing object was found", STR_ARG(uid));
         return create_plan_object(write, object, err);
     }
     if (request->info.verb != VERB_UPDATE || request->subresource || !(request->rules->flags & RULE_CREATE_ON_UPDATE))
@@ -330,7 +340,7 @@ int update_new(struct request *request, struct write **ret_write, struct err *er
 
     if (!write)
         return err_set(err, ERR_NO_MEMORY, "write");
-    if ((code = decode_dry_run(request, err)) < 0)
+    if ((code = decode_dry_run(request, err)) < 0 || (code = decode_manager(request, err)) < 0)
         return code;
     write->make = make_from_body;
     write->conflict = update_conflict;
@@ -383,10 +393,8 @@ int patch_new(struct request *request, struct write **ret_write, struct err *err
         return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE,
                        "the body of the request was in an unknown format - accepted media types include: "
                        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
-    if (request->patch_kind == BODY_APPLY && str_empty(request_param(request, "fieldManager")))
-        return fail_bad_request(request, err,
-                                "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required "
-                                "for apply patch");
+    if ((code = decode_manager(request, err)) < 0)
+        return code;
     write->make = request->patch_kind == BODY_APPLY ? make_from_config : make_from_patch;
     write->conflict = update_conflict;
     write->max_attempts = 6;

@@ -12,15 +12,13 @@ int watch_open_with(struct request *request, const struct selection *selection, 
                     struct watch **ret_watch, struct err *err)
 {
     struct watch *watch = arena_new_of(request->arena, struct watch);
+    int code;
 
     if (!watch)
         return err_set(err, ERR_NO_MEMORY, "watch");
     *watch = (struct watch){ .request = request, .selection = *selection, .after = after };
-    watch->prefix = request_prefix(request, request->info.ns);
-    if (!watch->prefix.data)
-        return err_set(err, ERR_NO_MEMORY, "watch");
-    if (watch->prefix.len > STORE_KEY_MAX)
-        return err_set(err, ERR_BAD_REQUEST, "the namespace is too long");
+    if ((code = selection_scope(request, selection, &watch->scope, err)) < 0)
+        return code;
     arena_init_within(&watch->scratch, SCRATCH_LIMIT, request->arena->budget);
     *ret_watch = watch;
     return 0;
@@ -75,19 +73,14 @@ int watch_open(struct request *request, struct watch **ret_watch, struct err *er
     if (seconds <= 0)
         seconds = TIMEOUT_MIN + (int64_t)apiserver_random(request->server, TIMEOUT_MIN);
     watch->timeout = MIN(seconds, TIMEOUT_MAX) * NSEC_PER_SEC;
-    if (!str_empty(request->info.name)) {
-        watch->key = request_key(request, request->info.ns, request->info.name);
-        if (!watch->key.data || watch->key.len > STORE_KEY_MAX)
-            return fail_not_found(request, request->info.name, err);
-    }
     *ret_watch = watch;
     return 0;
 }
 
 int watch_start(struct watch *watch, void (*ready)(void *arg), void *arg, struct err *err)
 {
-    int code = store_watch_open(watch->request->server->options.store, watch->prefix, watch->after, ready, arg,
-                                &watch->source, err);
+    int code = store_watch_open_scope(watch->request->server->options.store, &watch->scope, watch->after, ready, arg,
+                                      &watch->source, err);
 
     if (code == -ERR_EXPIRED)
         return err_set(err, ERR_EXPIRED, "too old resource version: %llu (%llu)", (unsigned long long)watch->after,
@@ -107,20 +100,12 @@ struct watch *watch_close(struct watch *watch)
 /* 1: this watcher sees it; 0: not; negative: an error. */
 static int translate(struct watch *watch, struct store_event *event, struct watched *watched, struct err *err)
 {
-    int now = 0, before = 0;
+    bool now, before;
+    int code = selection_matches_event(&watch->selection, &watch->scratch, event, &watch->request->server->facts_made,
+                                       &before, &now, err);
 
-    if (watch->key.data && !str_eq(watch->key, event->key))
-        return 0;
-    if (event->kind != STORE_DELETED &&
-        (now = selection_matches(&watch->selection, &watch->scratch, blob_str(event->value), err)) < 0)
-        return now;
-    if (event->kind != STORE_CREATED) {
-        struct blob *old = event->previous ? event->previous : event->value;
-
-        before = selection_matches(&watch->selection, &watch->scratch, blob_str(old), err);
-        if (before < 0)
-            return before;
-    }
+    if (code < 0)
+        return code;
     if (!now && !before)
         return 0;
     watched->kind = now ? (before ? WATCH_MODIFIED : WATCH_ADDED) : WATCH_DELETED;
@@ -128,23 +113,30 @@ static int translate(struct watch *watch, struct store_event *event, struct watc
     return 1;
 }
 
+int watch_step(struct watch *watch, struct watched *ret_watched, struct err *err)
+{
+    AUTO(store_event) event = NULL;
+    struct watched watched = { 0 };
+    int code = store_watch_step(watch->source, &event, err);
+
+    if (code != 1)
+        return code;
+    if ((code = translate(watch, event, &watched, err)) < 0)
+        return code;
+    if (!code)
+        return STORE_WATCH_MORE;
+    watched.event = TAKE(event);
+    *ret_watched = watched;
+    return 1;
+}
+
 int watch_next(struct watch *watch, struct watched *ret_watched, struct err *err)
 {
-    for (;;) {
-        AUTO(store_event) event = NULL;
-        struct watched watched = { 0 };
-        int code = store_watch_next(watch->source, &event, err);
+    int code;
 
-        if (code <= 0)
-            return code;
-        if ((code = translate(watch, event, &watched, err)) < 0)
-            return code;
-        if (!code)
-            continue;
-        watched.event = TAKE(event);
-        *ret_watched = watched;
-        return 1;
-    }
+    while ((code = watch_step(watch, ret_watched, err)) == STORE_WATCH_MORE)
+        ;
+    return code;
 }
 
 int watch_text(struct watch *watch, const struct watched *watched, struct str *ret_text, struct blob **ret_blob,

@@ -12,8 +12,7 @@
 struct watch {
     struct request *request;
     struct selection selection;
-    struct str prefix;
-    struct str key; /* one object only; unset: all with the prefix */
+    struct store_scope scope;
     struct store_watch *source;
     struct arena scratch;
     /* how it begins and ends, from the query */
@@ -37,6 +36,8 @@ struct watched {
     struct store_event *event; /* one reference for the caller */
     bool left; /* DELETED because it left the selection: the object is event->previous with the event's revision */
 };
+/* As store_watch_step(): STORE_WATCH_MORE also after an event that was not for this watcher. */
+int watch_step(struct watch *watch, struct watched *ret_watched, struct err *err);
 /* 1, 0 or negative as store_watch_next(). */
 int watch_next(struct watch *watch, struct watched *ret_watched, struct err *err);
 /* The text of the watched object: the event's blob (*ret_blob set, no reference) or, for one that left, a text in

@@ -158,8 +158,6 @@ static int initial_item(void *ctx, struct str key, struct str text, struct err *
 {
     struct watcher *watcher = ctx;
 
-    if (watcher->watch->key.data && !str_eq(watcher->watch->key, key))
-        return 0;
     return write_frame(watcher, WATCH_ADDED, text, NULL, err);
 }
 
@@ -251,10 +249,12 @@ static enum stream_step produce_live(struct watcher *watcher)
         struct blob *blob = NULL;
         struct err err = { 0 };
         struct str text;
-        int code = watch_next(watcher->watch, &watched, &err);
+        int code = watch_step(watcher->watch, &watched, &err);
 
         if (code < 0)
             return end_with(watcher, &err);
+        if (code == STORE_WATCH_MORE)
+            continue;
         if (code == 0)
             return tick(watcher) ? STREAM_END : STREAM_WAIT;
         code = watch_text(watcher->watch, &watched, &text, &blob, &err);

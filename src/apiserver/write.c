@@ -6,6 +6,7 @@
 
 #include "apiserver/convert.h"
 #include "apiserver/decode.h"
+#include "apiserver/indexed.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "schema/object.h"
@@ -50,6 +51,19 @@ int write_op(struct write *write, enum store_op_kind kind, struct str key, struc
     return 0;
 }
 
+/* What the object can be found by, beside its key. */
+static int add_terms(struct write *write, const struct json *object, struct err *err)
+{
+    struct store_op *op = &write->ops[write->main_op];
+    struct str *terms = arena_array_of(write->request->arena, STORE_TERMS_MAX, struct str);
+
+    if (!terms)
+        return err_set(err, ERR_NO_MEMORY, "store operation");
+    op->terms_count = indexed_terms(write->request->arena, op->key, object, terms);
+    op->terms = terms;
+    return 0;
+}
+
 int write_object(struct write *write, enum store_op_kind kind, struct json *object, revision_t expect, struct err *err)
 {
     struct request *request = write->request;
@@ -58,8 +72,9 @@ int write_object(struct write *write, enum store_op_kind kind, struct json *obje
     if ((code = splice_object(request->arena, object, &write->text, err)) < 0)
         return code;
     write->main_op = write->count;
-    return write_op(write, kind, request_key(request, write->ns, write->name), write->text.text, write->text.at, expect,
+    code = write_op(write, kind, request_key(request, write->ns, write->name), write->text.text, write->text.at, expect,
                     err);
+    return code < 0 || kind != STORE_PUT ? code : add_terms(write, object, err);
 }
 
 int write_read(struct write *write, struct str key, struct json **ret_object, struct str *ret_text,

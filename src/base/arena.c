@@ -150,11 +150,17 @@ static struct arena_chunk *add_chunk(struct arena *arena, size_t size)
     return chunk;
 }
 
+static size_t next_chunk(const struct arena *arena)
+{
+    if (arena->step)
+        return arena->chunks ? arena->step / 2 : arena->step;
+    return arena->chunks ? MIN(MAX(arena->chunks->size * 2, CHUNK_MIN), CHUNK_MAX) : CHUNK_MIN;
+}
+
 static void *alloc_slow(struct arena *arena, size_t size)
 {
-    size_t last = arena->chunks ? arena->chunks->size : CHUNK_MIN / 2;
     bool alone = UNPOOLED || size > CHUNK_MAX / 4;
-    size_t shared = MAX(MIN(MAX(last * 2, CHUNK_MIN), CHUNK_MAX), size);
+    size_t shared = MAX(next_chunk(arena), size);
     struct arena_chunk *chunk = add_chunk(arena, alone ? size : shared);
 
     if (!chunk)

@@ -30,6 +30,7 @@ struct arena {
     char *next, *end;
     size_t used;  /* bytes handed out and charged */
     size_t limit; /* 0: none */
+    size_t step;  /* about what it will hold: the first chunk is that large, more are half of it. 0: unknown */
     struct arena_budget *budget; /* NULL: nobody's */
     bool failed;
     bool starved; /* failed because the budget is used up: others have the memory, later there may be some */

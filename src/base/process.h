@@ -20,6 +20,9 @@ struct process_options {
 /* Raises the limit of open descriptors as far as this process may; children inherit it. */
 void process_raise_fd_limit(void);
 int process_fd_limit(void);
+/* For a process that serves others from many threads: large pieces of memory go back to the system when they are freed,
+ * and threads share few heaps. Before other threads. */
+void process_tune_memory(void);
 
 struct process_result {
     int exit_code; /* 128 + signal when killed */

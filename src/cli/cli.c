@@ -65,14 +65,24 @@ static error_t parse_instance(int key, char *value, struct argp_state *state)
 static const struct argp instance_argp = { instance_argp_options, parse_instance, NULL, NULL, NULL, NULL, NULL };
 const struct argp_child instance_children[] = { { &instance_argp, 0, NULL, 0 }, { 0 } };
 
-int cli_parse(const struct argp *argp, int argc, char **argv, void *arguments)
+static int parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *arguments)
 {
     char name[64];
 
     /* argp names the program in its messages: "caravel up: ..." */
     snprintf(name, sizeof name, "caravel %s", argv[0]);
     argv[0] = name;
-    return argp_parse(argp, argc, argv, 0, NULL, arguments) == 0 ? 0 : 2;
+    return argp_parse(argp, argc, argv, flags, NULL, arguments) == 0 ? 0 : 2;
+}
+
+int cli_parse(const struct argp *argp, int argc, char **argv, void *arguments)
+{
+    return parse(argp, argc, argv, 0, arguments);
+}
+
+int cli_parse_in_order(const struct argp *argp, int argc, char **argv, void *arguments)
+{
+    return parse(argp, argc, argv, ARGP_IN_ORDER, arguments);
 }
 
 int instance_resolve(const struct instance_options *options, struct instance *ret_instance, struct err *err)

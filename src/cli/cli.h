@@ -38,6 +38,11 @@ COMMAND(agent)
 COMMAND(image)
 COMMAND(version)
 COMMAND(get)
+COMMAND(apply)
+COMMAND(delete)
+COMMAND(api_resources)
+COMMAND(logs)
+COMMAND(exec)
 #undef COMMAND
 
 #define CARAVEL_VERSION "0.1.0"
@@ -64,8 +69,10 @@ struct instance_options {
     bool verbose; /* log_set_level() was called already */
 };
 extern const struct argp_child instance_children[];
-/* Parses a command line whose only arguments are options. 0, or the exit status after a message. */
+/* Parses a command line. 0, or the exit status after a message. */
 int cli_parse(const struct argp *argp, int argc, char **argv, void *arguments);
+/* The same for commands to which it matters what stands before "--" and what behind. */
+int cli_parse_in_order(const struct argp *argp, int argc, char **argv, void *arguments);
 
 /* <data_dir>/<name>, in a static-size buffer of the caller. */
 #define INSTANCE_PATH_MAX 512

@@ -11,6 +11,13 @@ const struct command commands[] = {
       "import|list|remove" },
 
     { "get", "show objects", GROUP_OBJECTS, get_main, &get_argp, OPERANDS_TYPES_AND_NAMES, NULL },
+    { "apply", "make objects as files describe them", GROUP_OBJECTS, apply_main, &apply_argp, OPERANDS_FILES, NULL },
+    { "delete", "remove objects", GROUP_OBJECTS, delete_main, &delete_argp, OPERANDS_TYPES_AND_NAMES, NULL },
+    { "api-resources", "list the types of objects", GROUP_OBJECTS, api_resources_main, &api_resources_argp, OPERANDS_NONE,
+      NULL },
+
+    { "logs", "print the logs of containers", GROUP_PODS, logs_main, &logs_argp, OPERANDS_PODS, NULL },
+    { "exec", "run a command in a container", GROUP_PODS, exec_main, &exec_argp, OPERANDS_PODS, NULL },
 
     { "version", "print the version", GROUP_OTHER, version_main, &version_argp, OPERANDS_NONE, NULL },
 };

@@ -226,7 +226,7 @@ void get_group_deinit(struct group *group)
 static int print_names(struct get *get, const struct group *group)
 {
     for (size_t i = 0; i < group->objects.count; i++)
-        output_name(&get->session.arena, group->resource, json_str_at(group->objects.items[i], "metadata.name"), NULL,
+        output_name(&get->session.arena, group->resource, json_str_at(group->objects.items[i], "metadata.name"), NULL, NULL,
                     stdout);
     return 0;
 }

@@ -9,7 +9,7 @@
 static int print_object(struct get *get, struct group *group, struct arena *arena, const struct json *object, struct err *err)
 {
     if (get->output.kind == OUTPUT_NAME) {
-        output_name(arena, group->resource, json_str_at(object, "metadata.name"), NULL, stdout);
+        output_name(arena, group->resource, json_str_at(object, "metadata.name"), NULL, NULL, stdout);
         return 0;
     }
     const struct json *tidy = output_tidy(arena, &get->output, group->resource, object);

@@ -93,8 +93,9 @@ int output_print(const struct output *output, const struct json *json, FILE *out
     return code;
 }
 
-void output_name(struct arena *arena, const struct resource *resource, struct str name, const char *what, FILE *out)
+void output_name(struct arena *arena, const struct resource *resource, struct str name, const char *what, const char *note,
+                 FILE *out)
 {
-    fprintf(out, STR_FMT "/" STR_FMT "%s%s\n", STR_ARG(resource_type_name(arena, resource)), STR_ARG(name),
-            what ? " " : "", what ? what : "");
+    fprintf(out, STR_FMT "/" STR_FMT "%s%s%s%s\n", STR_ARG(resource_type_name(arena, resource)), STR_ARG(name),
+            what ? " " : "", what ? what : "", note ? " " : "", note ? note : "");
 }

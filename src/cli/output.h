@@ -23,5 +23,6 @@ struct json *output_tidy(struct arena *arena, const struct output *output, const
                          const struct json *object);
 /* A tidy object, or a List of such. Not for tables and names. */
 int output_print(const struct output *output, const struct json *json, FILE *out, struct err *err);
-/* "pod/web" on a line. */
-void output_name(struct arena *arena, const struct resource *resource, struct str name, const char *what, FILE *out);
+/* A line: "pod/web", "pod/web created", "pod/web created (server dry run)". */
+void output_name(struct arena *arena, const struct resource *resource, struct str name, const char *what, const char *note,
+                 FILE *out);

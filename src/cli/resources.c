@@ -115,6 +115,12 @@ int resources_discover(struct resources *resources, struct err *err)
     return 0;
 }
 
+void resources_forget(struct resources *resources)
+{
+    vec_clear(&resources->known);
+    resources->asked = false;
+}
+
 /* -- names -- */
 
 /* What stands behind the first dot: a group, "version.group", or a version of the core group; or the beginning of a group,

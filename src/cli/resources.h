@@ -16,6 +16,8 @@ void resources_init(struct resources *resources, struct session *session);
 void resources_deinit(struct resources *resources);
 /* Asks the server, unless it was asked. */
 int resources_discover(struct resources *resources, struct err *err);
+/* The next unknown word asks again. */
+void resources_forget(struct resources *resources);
 /* Reads an APIGroupDiscoveryList. */
 int resources_add(struct resources *resources, struct arena *arena, const struct json *list, struct err *err);
 

@@ -60,7 +60,8 @@ static int make_agents_client(struct control_plane *plane, struct err *err)
     code = http_client_new(&options, &plane->agents, err);
     if (code < 0)
         return code;
-    return tunnels_new(&(struct tunnels_options){ options.ca_pem, options.cert_pem, options.key_pem, 0 },
+    return tunnels_new(&(struct tunnels_options){ .ca_pem = options.ca_pem, .cert_pem = options.cert_pem,
+                                                  .key_pem = options.key_pem },
                        &plane->tunnels, err);
 }
 
@@ -216,6 +217,7 @@ int server_main(int argc, char **argv)
         return 2;
     signals_block();
     process_raise_fd_limit();
+    process_tune_memory();
     arena_init(&plane.arena, 0);
     int code = instance_resolve(&arguments.common, &plane.instance, &err);
 

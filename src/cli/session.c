@@ -350,7 +350,12 @@ int session_stream_line(struct session_stream *stream, nsec_t timeout, struct st
         searched = line->len;
         int code = session_stream_read(stream, timeout, line, err);
 
-        if (code <= 0)
+        if (code < 0 || (code == 0 && line->len == 0))
             return code;
+        if (code == 0) {
+            *ret_line = buf_str(line);
+            stream->taken = line->len;
+            return 1;
+        }
     }
 }

@@ -60,5 +60,5 @@ struct session_stream *session_stream_free(struct session_stream *stream);
 DEFINE_AUTO(session_stream, session_stream_free)
 /* Blocks. 1: bytes were appended to buf; 0: the end; ERR_TIMEOUT when none came in time (0: no limit), the stream goes on. */
 int session_stream_read(struct session_stream *stream, nsec_t timeout, struct buf *buf, struct err *err);
-/* The same by lines, without their end; valid until the next call. */
+/* The same by lines, without their end; the last one may have none. Valid until the next call. */
 int session_stream_line(struct session_stream *stream, nsec_t timeout, struct str *ret_line, struct err *err);

@@ -13,15 +13,31 @@ static struct str object_key(struct object *object)
     return arena_printf(&object->arena, STR_FMT "/" STR_FMT, STR_ARG(meta->namespace), STR_ARG(meta->name));
 }
 
+/* Who manages which field is no component's business, and larger than all the rest. */
+static void leave_out_managers(struct json *json)
+{
+    struct json *managers = json_member(json_member(json, "metadata"), "managedFields");
+
+    if (managers)
+        *managers = (struct json){ .kind = JSON_NULL };
+}
+
+/* The tree is only the way from text to view: of the object's memory it would be the larger part. */
 static int decode(struct object *object, struct err *err)
 {
     const struct field *metadata = type_field(object->resource->type, STR("metadata"));
+    AUTO(arena) scratch = arena_new(0);
     struct json *json;
     void *view;
-    int code = json_parse(&object->arena, blob_str(object->text), NULL, &json, err);
+    int code;
 
-    if (code == 0)
-        code = view_decode(&object->arena, object->resource->type, json, &view, err);
+    if (!scratch)
+        return err_set(err, ERR_NO_MEMORY, "decoding a %.*s", STR_ARG(object->resource->kind));
+    code = json_parse(scratch, blob_str(object->text), NULL, &json, err);
+    if (code == 0) {
+        leave_out_managers(json);
+        code = view_decode_from(&object->arena, object->resource->type, json, blob_str(object->text), &view, err);
+    }
     if (code < 0)
         return err_wrap(err, code, "decoding a %.*s", STR_ARG(object->resource->kind));
     INVARIANT(metadata);
@@ -42,6 +58,7 @@ int object_new(const struct resource *resource, struct blob *text, struct object
         return err_set(err, ERR_NO_MEMORY, "object");
     atomic_init(&object->refs, 1);
     arena_init(&object->arena, 0);
+    object->arena.step = blob_str(text).len * 7 / 8; /* what views come to */
     object->resource = resource;
     object->text = blob_ref(text);
     int code = decode(object, err);

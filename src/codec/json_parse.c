@@ -7,7 +7,7 @@
  * on a scratch stack; when the container closes, its children are the top of that stack and move into the arena in one
  * exact piece. Containers nested within have closed by then, so the top is always contiguous. The stack starts out on
  * the C stack and moves to the heap for large texts. All of it would have to fit the arena in the end, so the arena's
- * limit is held against it too.
+ * limit and budget are held against it too.
  *
  * Duplicate keys: a 64-bit filter per object (one bit per key, by length, first and last byte) says "surely new" for
  * most keys; else the members are searched, by index once there are JSON_INDEX_MIN of them. The index stays with the
@@ -28,6 +28,7 @@ struct parser {
     char *scratch;
     size_t used, cap;
     char *heap; /* scratch, once it has left the C stack */
+    size_t held; /* of it in the arena's budget */
     uint32_t depth_left;
     const struct json_frame *frame;
     struct json_duplicates *duplicates;
@@ -61,6 +62,10 @@ static bool scratch_enlarge(struct parser *p, size_t size)
 
     if (limit && need > limit - MIN(limit, p->arena->used))
         return false;
+    if (p->arena->budget && !arena_budget_change(p->arena->budget, &p->held, cap)) {
+        p->arena->failed = p->arena->starved = true;
+        return false;
+    }
     char *scratch = realloc(p->heap, cap);
 
     if (!scratch)
@@ -471,6 +476,8 @@ int json_parse(struct arena *arena, struct str text, const struct json_options *
     bool ok = json ? parse_document(&p, json) != NULL : fail_memory(&p) != NULL;
 
     free(p.heap);
+    if (p.held)
+        arena_budget_change(arena->budget, &p.held, 0);
     if (!ok)
         return report(&p, err);
     *ret_json = json;

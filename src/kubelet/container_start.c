@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "kubelet/action.h"
 #include "kubelet/env.h"
+#include "kubelet/ephemeral.h"
 #include "kubelet/host_files.h"
 #include "kubelet/image/rootfs.h"
 #include "kubelet/image_puller.h"
@@ -374,6 +375,8 @@ static int build(struct launch *launch, struct err *err)
         code = mount_rootfs(launch, err);
     if (code == 0)
         code = set_mounts(launch, err);
+    if (code == 0)
+        code = ephemeral_target(sync, launch->slot, &launch->spec.pid_of, err);
     return code == 0 ? set_basics(launch, err) : code;
 }
 

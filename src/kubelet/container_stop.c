@@ -109,6 +109,10 @@ int containers_stop(struct pod_sync *sync, nsec_t until, const char *reason, str
         code = stop_one(sync, &sync->slots[i], until, reason, err);
         running |= code == 1;
     }
+    for (size_t i = 0; code >= 0 && i < sync->ephemeral_count; i++) {
+        code = stop_one(sync, &sync->ephemeral[i], until, reason, err);
+        running |= code == 1;
+    }
     for (size_t i = sync->init_count; code >= 0 && !running && i-- > 0;) {
         if (!sync->slots[i].sidecar)
             continue;

@@ -189,8 +189,7 @@ static struct pull *pull_new(struct puller *puller, const struct pod_sync *sync,
     pull->key = arena_str(&pull->arena, key);
     pull->pod_key = arena_str(&pull->arena, sync->state->key);
     pull->ref = arena_str(&pull->arena, slot->spec->image);
-    pull->path = arena_printf(&pull->arena, "spec.%s{" STR_FMT "}", slot->init ? "initContainers" : "containers",
-                              STR_ARG(slot->spec->name));
+    pull->path = arena_printf(&pull->arena, "spec.%s{" STR_FMT "}", slot_list(slot), STR_ARG(slot->spec->name));
     return arena_failed(&pull->arena) ? pull_free(pull) : pull;
 }
 

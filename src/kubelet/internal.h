@@ -95,6 +95,7 @@ struct container_memory *pod_state_container(struct pod_state *state, struct str
 /* One container of the spec, matched with what the runtime has. */
 struct container_slot {
     const struct container *spec;
+    const struct ephemeral_container *ephemeral; /* what spec was made of; NULL: it is none */
     struct container_memory *memory;
     bool init, sidecar; /* sidecar: an init container with restartPolicy Always */
     const struct runtime_container *current, *previous;
@@ -112,6 +113,8 @@ struct pod_sync {
     struct arena *arena;
     struct container_slot *slots; /* init containers first, in order */
     size_t slot_count, init_count;
+    struct container_slot *ephemeral; /* behind the slots: they change nothing of what the pod is */
+    size_t ephemeral_count;
     struct sandbox sandbox;
     struct source *sources; /* ConfigMaps and Secrets read so far */
     nsec_t now;             /* clock_now() */
@@ -129,6 +132,7 @@ int pod_find_slots(struct pod_sync *sync, struct err *err);
 
 /* slot.c: what a pod's containers are, by spec and runtime alone */
 int slots_match(struct pod_sync *sync, const struct runtime_container *list, size_t count, struct err *err);
+const char *slot_list(const struct container_slot *slot); /* its place in the spec: "initContainers" */
 bool slot_is_running(const struct container_slot *slot);
 bool slot_has_exited(const struct container_slot *slot);
 bool slot_succeeded(const struct container_slot *slot);

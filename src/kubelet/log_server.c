@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "kubelet/runtime/container_log.h"
+#include "kubelet/pod_list.h"
 #include "kubelet/stream_server.h"
 #include "net/http_server.h"
 #include "schema/time.h"
@@ -65,7 +66,8 @@ static long find_attempt(const char *folder, bool previous)
 static const struct container_status *find_status(const struct pod *pod, struct str name)
 {
     const struct container_status_array *lists[] = { &pod->status.container_statuses,
-                                                     &pod->status.init_container_statuses };
+                                                     &pod->status.init_container_statuses,
+                                                     &pod->status.ephemeral_container_statuses };
 
     for (size_t l = 0; l < ARRAY_LEN(lists); l++)
         for (size_t i = 0; i < lists[l]->count; i++)
@@ -289,6 +291,10 @@ static void handle(void *ctx, struct http_exchange *exchange)
     if (!may_read(request)) {
         http_reply(exchange, request->peer && request->peer->common_name.len ? 403 : 401, "text/plain",
                    STR("logs and streams are for the API server"));
+        return;
+    }
+    if (str_is(request->path, "/pods") || str_is(request->path, "/pods/")) {
+        pod_list_handle(server->kubelet, exchange);
         return;
     }
     if (stream_server_has(request->path)) {

@@ -185,7 +185,7 @@ static int prepare_all(struct pod_sync *sync, struct err *err)
 /* What the pod as a whole waits for shows in every container that is not there yet. */
 static void tell_containers(struct pod_sync *sync, const char *message)
 {
-    for (size_t i = 0; i < sync->slot_count; i++) {
+    for (size_t i = 0; i < sync->slot_count + sync->ephemeral_count; i++) {
         struct container_memory *memory = sync->slots[i].memory;
 
         if (sync->slots[i].current)

@@ -134,8 +134,10 @@ static void fill_container(struct pod_sync *sync, const struct container_slot *s
     status->name = slot->spec->name;
     status->image = slot->spec->image;
     status->image_id = STR("");
-    status->ready = slot_is_ready(slot);
-    status->started = (struct opt_bool){ true, slot_is_started(slot) };
+    if (!slot->ephemeral) {
+        status->ready = slot_is_ready(slot);
+        status->started = (struct opt_bool){ true, slot_is_started(slot) };
+    }
     if (current) {
         status->restart_count = (int32_t)current->attempt;
         status->container_id = container_id_text(sync->arena, current);
@@ -331,15 +333,18 @@ static int fill_conditions(struct pod_sync *sync, const struct tally *tally, str
 
 static int fill_containers(struct pod_sync *sync, struct pod_status *status, struct err *err)
 {
-    struct container_status *list = arena_array_of(sync->arena, sync->slot_count, struct container_status);
+    size_t all = sync->slot_count + sync->ephemeral_count;
+    struct container_status *list = arena_array_of(sync->arena, all, struct container_status);
 
     if (!list)
         return err_set(err, ERR_NO_MEMORY, "pod status");
-    for (size_t i = 0; i < sync->slot_count; i++)
+    for (size_t i = 0; i < all; i++)
         fill_container(sync, &sync->slots[i], &list[i]);
     status->init_container_statuses = (struct container_status_array){ list, sync->init_count };
     status->container_statuses =
         (struct container_status_array){ list + sync->init_count, sync->slot_count - sync->init_count };
+    status->ephemeral_container_statuses =
+        (struct container_status_array){ list + sync->slot_count, sync->ephemeral_count };
     return 0;
 }
 

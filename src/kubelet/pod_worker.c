@@ -41,12 +41,12 @@ void sync_event(struct pod_sync *sync, const struct container *container, const 
     vsnprintf(message, sizeof message, fmt, args);
     va_end(args);
     if (container) {
-        bool init = false;
+        const char *list = "containers";
 
-        for (size_t i = 0; i < sync->init_count; i++)
-            init |= sync->slots[i].spec == container;
-        path = arena_printf(sync->arena, "spec.%s{" STR_FMT "}", init ? "initContainers" : "containers",
-                            STR_ARG(container->name));
+        for (size_t i = 0; i < sync->slot_count + sync->ephemeral_count; i++)
+            if (sync->slots[i].spec == container)
+                list = slot_list(&sync->slots[i]);
+        path = arena_printf(sync->arena, "spec.%s{" STR_FMT "}", list, STR_ARG(container->name));
     }
     event_record(sync->kubelet->events, sync->object, path, type, reason, "%s", message);
 }
@@ -253,6 +253,16 @@ static int run_containers(struct pod_sync *sync, struct err *err)
     return code;
 }
 
+/* Once each, whatever the others do. */
+static int tend_ephemeral(struct pod_sync *sync, struct err *err)
+{
+    int code = 0;
+
+    for (size_t i = 0; code == 0 && i < sync->ephemeral_count; i++)
+        code = tend(sync, &sync->ephemeral[i], err);
+    return code;
+}
+
 static void check_deadline(struct pod_sync *sync)
 {
     struct pod_state *state = sync->state;
@@ -283,7 +293,11 @@ static int step(struct pod_sync *sync, struct err *err)
 
         return code < 0 ? code : 0;
     }
-    return pod_prepare(sync) == 0 ? run_containers(sync, err) : 0;
+    if (pod_prepare(sync) != 0)
+        return 0;
+    int code = run_containers(sync, err);
+
+    return code == 0 ? tend_ephemeral(sync, err) : code;
 }
 
 static int sync_running(struct pod_sync *sync, struct err *err)

@@ -1,6 +1,6 @@
 /* slot.c - the containers of a pod's spec beside what the runtime has of them, and what follows from that: who is
  * ready, who comes again, whether the pod has come to its end. Nothing here asks or changes anything outside. */
-#include "kubelet/internal.h"
+#include "kubelet/ephemeral.h"
 
 static void take(struct container_slot *slot, const struct runtime_container *list, size_t count)
 {
@@ -31,19 +31,45 @@ static int add(struct pod_sync *sync, const struct container_array *specs, bool 
     return 0;
 }
 
+static int add_ephemeral(struct pod_sync *sync, const struct runtime_container *list, size_t count, struct err *err)
+{
+    const struct ephemeral_container_array *specs = &sync->pod->spec.ephemeral_containers;
+
+    sync->ephemeral = sync->slots + sync->slot_count;
+    for (size_t i = 0; i < specs->count; i++) {
+        struct container_slot *slot = &sync->ephemeral[sync->ephemeral_count++];
+
+        slot->ephemeral = &specs->items[i];
+        slot->spec = ephemeral_container_spec(sync->arena, slot->ephemeral);
+        slot->memory = slot->spec ? pod_state_container(sync->state, slot->spec->name) : NULL;
+        if (!slot->memory)
+            return err_set(err, ERR_NO_MEMORY, "pod " STR_FMT, STR_ARG(sync->state->key));
+        take(slot, list, count);
+    }
+    return 0;
+}
+
 int slots_match(struct pod_sync *sync, const struct runtime_container *list, size_t count, struct err *err)
 {
     const struct pod_spec *spec = &sync->pod->spec;
 
     sync->init_count = spec->init_containers.count;
-    sync->slot_count = 0;
-    sync->slots =
-        arena_array_of(sync->arena, spec->init_containers.count + spec->containers.count, struct container_slot);
+    sync->slot_count = sync->ephemeral_count = 0;
+    sync->slots = arena_array_of(sync->arena,
+                                 spec->init_containers.count + spec->containers.count + spec->ephemeral_containers.count,
+                                 struct container_slot);
     if (!sync->slots)
         return err_set(err, ERR_NO_MEMORY, "pod " STR_FMT, STR_ARG(sync->state->key));
     int code = add(sync, &spec->init_containers, true, list, count, err);
 
-    return code == 0 ? add(sync, &spec->containers, false, list, count, err) : code;
+    if (code == 0)
+        code = add(sync, &spec->containers, false, list, count, err);
+    return code == 0 ? add_ephemeral(sync, list, count, err) : code;
+}
+
+const char *slot_list(const struct container_slot *slot)
+{
+    return slot->ephemeral ? "ephemeralContainers" : slot->init ? "initContainers" : "containers";
 }
 
 bool slot_is_running(const struct container_slot *slot)
@@ -65,7 +91,7 @@ bool slot_will_restart(const struct pod_sync *sync, const struct container_slot 
 {
     struct str policy = sync->pod->spec.restart_policy;
 
-    if (sync->state->stopping || sync->state->failure_reason[0])
+    if (sync->state->stopping || sync->state->failure_reason[0] || slot->ephemeral)
         return false;
     if (slot->sidecar)
         return !pod_is_finished(sync);

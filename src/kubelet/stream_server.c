@@ -1,6 +1,7 @@
 /* stream_server.c - each session has a thread of a pool of its own for as long as it lasts, and polls there. */
 #include "kubelet/stream_server.h"
 
+#include "kubelet/dial.h"
 #include "kubelet/port_forward.h"
 #include "kubelet/remote_command.h"
 #include "kubelet/stream_wire.h"
@@ -8,7 +9,7 @@
 #define SESSIONS_MAX 512
 #define ARGS_MAX 4096
 
-enum kind { KIND_EXEC, KIND_ATTACH, KIND_PORT_FORWARD };
+enum kind { KIND_EXEC, KIND_ATTACH, KIND_PORT_FORWARD, KIND_DIAL };
 
 struct stream_server {
     struct kubelet *kubelet;
@@ -22,7 +23,7 @@ struct session {
     struct http_exchange *exchange;
     struct wire *wire;
     enum kind kind;
-    struct str ns, pod, container;
+    struct str ns, pod, container; /* or the parts of a dial */
     struct remote_command command;
 };
 
@@ -34,6 +35,7 @@ static const struct kind_path {
     { STR_INIT("/exec/"), KIND_EXEC, 3 },
     { STR_INIT("/attach/"), KIND_ATTACH, 3 },
     { STR_INIT("/portForward/"), KIND_PORT_FORWARD, 2 },
+    { STR_INIT("/dial/"), KIND_DIAL, 3 }, /* http or https, address, port */
 };
 
 static const struct kind_path *kind_of(struct str path)
@@ -91,7 +93,7 @@ static int check(const struct session *session, struct err *err)
 {
     const struct remote_command *command = &session->command;
 
-    if (session->kind == KIND_PORT_FORWARD)
+    if (session->kind == KIND_PORT_FORWARD || session->kind == KIND_DIAL)
         return 0;
     if (session->kind == KIND_EXEC && command->args.count == 0)
         return err_set(err, ERR_BAD_REQUEST, "you must specify at least 1 command");
@@ -145,16 +147,29 @@ static int run_forward(struct session *session, struct arena *arena, struct str 
                             http_exchange_request(session->exchange), err);
 }
 
+static int run_dial(struct session *session, bool *ret_clean, struct err *err)
+{
+    struct dial dial = { .host = session->pod, .tls = str_is(session->ns, "https") };
+    int64_t port;
+
+    if (!str_to_i64(session->container, &port) || port < 1 || port > UINT16_MAX)
+        return err_set(err, ERR_BAD_REQUEST, "\"" STR_FMT "\" is not a port", STR_ARG(session->container));
+    dial.port = (int)port;
+    return dial_run(&dial, session->wire, ret_clean, err);
+}
+
 static int run_session(struct session *session, bool *ret_clean, struct err *err)
 {
     struct arena *arena = http_exchange_arena(session->exchange);
     struct remote_command *command = &session->command;
     struct str uid;
-    int code = find_pod(session, arena, &uid, err);
+    int code;
 
-    if (code < 0)
-        return code;
     *ret_clean = true;
+    if (session->kind == KIND_DIAL)
+        return run_dial(session, ret_clean, err);
+    if ((code = find_pod(session, arena, &uid, err)) < 0)
+        return code;
     if (session->kind == KIND_PORT_FORWARD)
         return run_forward(session, arena, uid, err);
     if ((code = find_container(session, arena, uid, &command->container, err)) < 0)

@@ -14,7 +14,6 @@ typedef llhttp_settings_t settings_t;
 #include <http_parser.h>
 typedef http_parser parser_t;
 typedef http_parser_settings settings_t;
-#define PAUSE_RESULT 0
 #endif
 
 struct h1_parser {
@@ -22,6 +21,8 @@ struct h1_parser {
     settings_t settings;
     const struct h1_callbacks *callbacks;
     void *ctx;
+    bool answers;
+    bool no_body;        /* of answers, whatever their heads say */
     bool in_body;        /* names and values now are trailers: dropped */
     bool head_done;      /* set by the callbacks, taken by h1_parser_run() */
     bool message_done;
@@ -68,12 +69,21 @@ static int on_name_complete(parser_t *parser)
 }
 #endif
 
-static int pause_parser(parser_t *parser)
+static int pause_parser(parser_t *parser, bool skip_body)
 {
 #ifndef HAVE_LLHTTP
     http_parser_pause(parser, 1);
-#endif
+    return skip_body;
+#else
+    if (skip_body)
+        parser->flags |= F_SKIPBODY;
     return PAUSE_RESULT;
+#endif
+}
+
+static bool status_has_no_body(int status)
+{
+    return status < 200 || status == 204 || status == 304;
 }
 
 static int on_head(parser_t *parser)
@@ -82,7 +92,7 @@ static int on_head(parser_t *parser)
 
     self->in_body = true;
     self->head_done = true;
-    return pause_parser(parser);
+    return pause_parser(parser, self->answers && (self->no_body || status_has_no_body((int)parser->status_code)));
 }
 
 static int on_message(parser_t *parser)
@@ -90,18 +100,20 @@ static int on_message(parser_t *parser)
     struct h1_parser *self = parser->data;
 
     self->message_done = true;
-    return pause_parser(parser);
+    return pause_parser(parser, false);
 }
 
-struct h1_parser *h1_parser_new(const struct h1_callbacks *callbacks, void *ctx)
+static struct h1_parser *make(const struct h1_callbacks *callbacks, void *ctx, bool answers)
 {
     struct h1_parser *self = calloc(1, sizeof *self);
 
     if (!self)
         return NULL;
     self->callbacks = callbacks;
+    self->answers = answers;
     self->ctx = ctx;
-    self->settings.on_url = on_target;
+    if (!answers)
+        self->settings.on_url = on_target;
     self->settings.on_header_field = on_name;
     self->settings.on_header_value = on_value;
     self->settings.on_headers_complete = on_head;
@@ -109,11 +121,25 @@ struct h1_parser *h1_parser_new(const struct h1_callbacks *callbacks, void *ctx)
     self->settings.on_message_complete = on_message;
 #ifdef HAVE_LLHTTP
     self->settings.on_header_field_complete = on_name_complete;
-    llhttp_init(&self->parser, HTTP_REQUEST, &self->settings);
+    llhttp_init(&self->parser, answers ? HTTP_RESPONSE : HTTP_REQUEST, &self->settings);
 #else
-    http_parser_init(&self->parser, HTTP_REQUEST);
+    http_parser_init(&self->parser, answers ? HTTP_RESPONSE : HTTP_REQUEST);
 #endif
     self->parser.data = self;
+    return self;
+}
+
+struct h1_parser *h1_parser_new(const struct h1_callbacks *callbacks, void *ctx)
+{
+    return make(callbacks, ctx, false);
+}
+
+struct h1_parser *h1_parser_new_answers(const struct h1_callbacks *callbacks, void *ctx, bool no_body)
+{
+    struct h1_parser *self = make(callbacks, ctx, true);
+
+    if (self)
+        self->no_body = no_body;
     return self;
 }
 
@@ -163,6 +189,10 @@ enum h1_event h1_parser_run(struct h1_parser *parser, struct str bytes, size_t *
     }
     if (parser->head_done) {
         parser->head_done = false;
+#ifndef HAVE_LLHTTP
+        if (parser->parser.status_code == 101) /* no message follows that the head's last byte could be left for */
+            ++*ret_taken;
+#endif
         parser->parser.upgrade = 0; /* the body, if any, is a body */
         return H1_HEAD;
     }
@@ -189,5 +219,25 @@ bool h1_parser_keep_alive(const struct h1_parser *parser)
     return llhttp_should_keep_alive(&parser->parser);
 #else
     return http_should_keep_alive(&parser->parser);
+#endif
+}
+
+int h1_parser_status(const struct h1_parser *parser)
+{
+    return (int)parser->parser.status_code;
+}
+
+bool h1_parser_finish(struct h1_parser *self)
+{
+    if (self->refused || self->message_done)
+        return !self->refused;
+#ifdef HAVE_LLHTTP
+    llhttp_resume(&self->parser);
+    llhttp_errno_t code = llhttp_finish(&self->parser);
+    return self->message_done && (code == HPE_OK || code == HPE_PAUSED);
+#else
+    http_parser_pause(&self->parser, 0);
+    http_parser_execute(&self->parser, &self->settings, "", 0);
+    return self->message_done;
 #endif
 }

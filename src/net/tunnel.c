@@ -37,6 +37,7 @@ enum phase { CONNECTING, SHAKING, HEAD, RAW, OVER };
 struct tunnels {
     SSL_CTX *ssl;
     nsec_t open_timeout;
+    struct str server_name;
     uv_loop_t uv;
     uv_async_t async;
     uv_timer_t tick;
@@ -58,6 +59,7 @@ struct tunnel {
     int fd, wants;
     SSL *ssl;
     enum phase phase;
+    bool bare; /* no head is sent nor expected */
     nsec_t deadline; /* 0: none */
     struct buf head, sending;
     size_t sent;
@@ -177,7 +179,9 @@ static bool shake_hands(struct tunnel *tunnel)
     int n = SSL_connect(tunnel->ssl);
 
     if (n == 1) {
-        tunnel->phase = HEAD;
+        tunnel->phase = tunnel->bare ? RAW : HEAD;
+        if (tunnel->bare)
+            tunnel->deadline = 0;
         return true;
     }
     wait_for(tunnel, n);
@@ -486,24 +490,48 @@ static void run(void *arg)
 
 /* -- for the others -- */
 
-static bool use_credentials(SSL_CTX *ssl, const struct tunnels_options *options)
+/* Every certificate of the bundle; there must be one. */
+static bool trust(SSL_CTX *ssl, struct str pem)
 {
-    BIO *ca = BIO_new_mem_buf(options->ca_pem.data, (int)options->ca_pem.len);
-    BIO *cert_bio = BIO_new_mem_buf(options->cert_pem.data, (int)options->cert_pem.len);
-    BIO *key_bio = BIO_new_mem_buf(options->key_pem.data, (int)options->key_pem.len);
-    X509 *authority = ca ? PEM_read_bio_X509(ca, NULL, NULL, NULL) : NULL;
+    BIO *bio = BIO_new_mem_buf(pem.data, (int)pem.len);
+    bool good = bio;
+    X509 *cert;
+    int count = 0;
+
+    if (!pem.len) {
+        BIO_free(bio);
+        return SSL_CTX_set_default_verify_paths(ssl) == 1;
+    }
+    while (good && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
+        good = X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), cert) == 1;
+        X509_free(cert);
+        count++;
+    }
+    BIO_free(bio);
+    if (good && count)
+        ERR_clear_error(); /* the end of the text shows as one */
+    return good && count;
+}
+
+static bool use_identity(SSL_CTX *ssl, struct str cert_pem, struct str key_pem)
+{
+    BIO *cert_bio = BIO_new_mem_buf(cert_pem.data, (int)cert_pem.len);
+    BIO *key_bio = BIO_new_mem_buf(key_pem.data, (int)key_pem.len);
     X509 *cert = cert_bio ? PEM_read_bio_X509(cert_bio, NULL, NULL, NULL) : NULL;
     EVP_PKEY *key = key_bio ? PEM_read_bio_PrivateKey(key_bio, NULL, NULL, NULL) : NULL;
-    bool good = authority && cert && key && X509_STORE_add_cert(SSL_CTX_get_cert_store(ssl), authority) == 1 &&
-                SSL_CTX_use_certificate(ssl, cert) == 1 && SSL_CTX_use_PrivateKey(ssl, key) == 1;
+    bool good = cert && key && SSL_CTX_use_certificate(ssl, cert) == 1 && SSL_CTX_use_PrivateKey(ssl, key) == 1;
 
     EVP_PKEY_free(key);
     X509_free(cert);
-    X509_free(authority);
     BIO_free(key_bio);
     BIO_free(cert_bio);
-    BIO_free(ca);
     return good;
+}
+
+static bool use_credentials(SSL_CTX *ssl, const struct tunnels_options *options)
+{
+    return trust(ssl, options->ca_pem) &&
+           (!options->cert_pem.len || use_identity(ssl, options->cert_pem, options->key_pem));
 }
 
 static int make_tls(struct tunnels *tunnels, const struct tunnels_options *options, struct err *err)
@@ -515,7 +543,7 @@ static int make_tls(struct tunnels *tunnels, const struct tunnels_options *optio
         SSL_CTX_set_alpn_protos(tunnels->ssl, protocols, sizeof protocols - 1) != 0 ||
         !use_credentials(tunnels->ssl, options))
         return tls_error(err, "TLS credentials");
-    SSL_CTX_set_verify(tunnels->ssl, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(tunnels->ssl, options->insecure ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_mode(tunnels->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                        SSL_MODE_RELEASE_BUFFERS);
     SSL_CTX_set_session_cache_mode(tunnels->ssl, SSL_SESS_CACHE_OFF);
@@ -549,6 +577,7 @@ int tunnels_new(const struct tunnels_options *options, struct tunnels **ret_tunn
 
     if (!tunnels)
         return err_set(err, ERR_NO_MEMORY, "tunnels");
+    tunnels->server_name = options->server_name;
     tunnels->open_timeout = options->open_timeout ? options->open_timeout : OPEN_TIMEOUT;
     mutex_init(&tunnels->lock);
     list_init(&tunnels->all);
@@ -618,13 +647,22 @@ static int open_socket(struct str host, int port, int *ret_fd, struct err *err)
     return code;
 }
 
+static bool expect_peer(SSL *ssl, struct str server_name, struct str host)
+{
+    char name[256];
+
+    snprintf(name, sizeof name, STR_FMT, STR_ARG(server_name.len ? server_name : host));
+    if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name) == 1)
+        return true;
+    ERR_clear_error();
+    return server_name.len && X509_VERIFY_PARAM_set1_host(SSL_get0_param(ssl), name, 0) == 1 &&
+           SSL_set_tlsext_host_name(ssl, name) == 1;
+}
+
 static bool make_session(struct tunnel *tunnel, struct str host)
 {
-    char name[64];
-
-    snprintf(name, sizeof name, STR_FMT, STR_ARG(host));
     tunnel->ssl = SSL_new(tunnel->tunnels->ssl);
-    return tunnel->ssl && X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(tunnel->ssl), name) == 1 &&
+    return tunnel->ssl && expect_peer(tunnel->ssl, tunnel->tunnels->server_name, host) &&
            SSL_set_fd(tunnel->ssl, tunnel->fd) == 1;
 }
 
@@ -637,7 +675,8 @@ int tunnel_open(struct tunnels *tunnels, struct str host, int port, struct str h
 
     if (!tunnel)
         return err_set(err, ERR_NO_MEMORY, "tunnel");
-    *tunnel = (struct tunnel){ .refs = 2, .tunnels = tunnels, .events = *events, .fd = -1 };
+    *tunnel = (struct tunnel){ .refs = 2, .tunnels = tunnels, .events = *events, .fd = -1,
+                               .bare = str_empty(head) };
     list_init(&tunnel->link);
     list_init(&tunnel->note);
     buf_init(&tunnel->head, HEAD_MAX);

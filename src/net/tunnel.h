@@ -13,8 +13,11 @@ struct tunnels;
 struct tunnel;
 
 struct tunnels_options {
-    struct str ca_pem, cert_pem, key_pem; /* the authority of the others; who we are */
-    nsec_t open_timeout;                  /* until the answer's head has come; 0: 30 s */
+    struct str ca_pem;            /* the authorities of the others; unset: the system's */
+    struct str cert_pem, key_pem; /* who we are; unset: nobody */
+    nsec_t open_timeout;          /* until the answer's head has come; 0: 30 s */
+    struct str server_name;       /* whose certificate it must be; unset: of the address. It outlives the tunnels */
+    bool insecure;                /* do not verify; only where a user asked for it */
 };
 
 int tunnels_new(const struct tunnels_options *options, struct tunnels **ret_tunnels, struct err *err);
@@ -31,7 +34,8 @@ struct tunnel_events {
     void (*closed)(void *ctx, const struct err *err); /* last; err is NULL when it was ended cleanly */
 };
 
-/* host: an address. head: the whole request's, with its empty line; copied. *ret_tunnel is set before the first event;
+/* host: an address. head: the whole request's, with its empty line; copied. Empty: no request and no head() of an answer,
+ * but bytes both ways as soon as hands are shaken. *ret_tunnel is set before the first event;
  * give it back with tunnel_unref(). When it fails there are no events. */
 int tunnel_open(struct tunnels *tunnels, struct str host, int port, struct str head,
                 const struct tunnel_events *events, struct tunnel **ret_tunnel, struct err *err);

@@ -5,6 +5,7 @@
 #include "net/websocket.h"
 
 #include <openssl/evp.h>
+#include <openssl/rand.h>
 #include <wslay/wslay.h>
 
 struct websocket {
@@ -65,11 +66,17 @@ static void on_frame_end(wslay_event_context_ptr wslay, void *user)
         self->events.message(self->events.ctx, STR(""), true);
 }
 
-struct websocket *websocket_new(const struct websocket_events *events, struct buf *out)
+static int on_mask(wslay_event_context_ptr wslay, uint8_t *mask, size_t len, void *user)
+{
+    return RAND_bytes(mask, (int)len) == 1 ? 0 : -1;
+}
+
+static struct websocket *make(const struct websocket_events *events, struct buf *out, bool client)
 {
     static const struct wslay_event_callbacks callbacks = {
         .recv_callback = on_recv,
         .send_callback = on_send,
+        .genmask_callback = on_mask,
         .on_frame_recv_start_callback = on_frame,
         .on_frame_recv_chunk_callback = on_chunk,
         .on_frame_recv_end_callback = on_frame_end,
@@ -80,12 +87,23 @@ struct websocket *websocket_new(const struct websocket_events *events, struct bu
         return NULL;
     self->events = *events;
     self->out = out;
-    if (wslay_event_context_server_init(&self->wslay, &callbacks, self) != 0) {
+    if ((client ? wslay_event_context_client_init(&self->wslay, &callbacks, self)
+                : wslay_event_context_server_init(&self->wslay, &callbacks, self)) != 0) {
         free(self);
         return NULL;
     }
     wslay_event_config_set_no_buffering(self->wslay, 1);
     return self;
+}
+
+struct websocket *websocket_new(const struct websocket_events *events, struct buf *out)
+{
+    return make(events, out, false);
+}
+
+struct websocket *websocket_client_new(const struct websocket_events *events, struct buf *out)
+{
+    return make(events, out, true);
 }
 
 struct websocket *websocket_free(struct websocket *websocket)
@@ -136,22 +154,44 @@ bool websocket_is_asked(const struct http_request *request)
            str_eq_nocase(http_request_header(request, STR("upgrade")), STR("websocket"));
 }
 
-bool websocket_accept(const struct http_request *request, char out[WEBSOCKET_ACCEPT_LEN + 1])
+static bool accept_of(const char key[WEBSOCKET_KEY_LEN], char out[WEBSOCKET_ACCEPT_LEN + 1])
 {
     static const char salt[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* the protocol's */
-    struct str key = str_trim(http_request_header(request, STR("sec-websocket-key")));
-    char text[24 + sizeof salt];
+    char text[WEBSOCKET_KEY_LEN + sizeof salt];
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
 
-    if (key.len != 24 || !str_is(http_request_header(request, STR("sec-websocket-version")), "13"))
-        return false;
-    memcpy(text, key.data, 24);
-    memcpy(text + 24, salt, sizeof salt);
-    if (EVP_Digest(text, 24 + sizeof salt - 1, digest, &len, EVP_sha1(), NULL) != 1 || len != 20)
+    memcpy(text, key, WEBSOCKET_KEY_LEN);
+    memcpy(text + WEBSOCKET_KEY_LEN, salt, sizeof salt);
+    if (EVP_Digest(text, WEBSOCKET_KEY_LEN + sizeof salt - 1, digest, &len, EVP_sha1(), NULL) != 1 || len != 20)
         return false;
     EVP_EncodeBlock((unsigned char *)out, digest, (int)len);
     return true;
+}
+
+bool websocket_accept(const struct http_request *request, char out[WEBSOCKET_ACCEPT_LEN + 1])
+{
+    struct str key = str_trim(http_request_header(request, STR("sec-websocket-key")));
+
+    return key.len == WEBSOCKET_KEY_LEN && str_is(http_request_header(request, STR("sec-websocket-version")), "13") &&
+           accept_of(key.data, out);
+}
+
+bool websocket_key(char out[WEBSOCKET_KEY_LEN + 1])
+{
+    unsigned char bytes[16];
+
+    if (RAND_bytes(bytes, sizeof bytes) != 1)
+        return false;
+    EVP_EncodeBlock((unsigned char *)out, bytes, sizeof bytes);
+    return true;
+}
+
+bool websocket_key_accepted(const char *key, struct str accept)
+{
+    char wanted[WEBSOCKET_ACCEPT_LEN + 1];
+
+    return accept_of(key, wanted) && str_is(str_trim(accept), wanted);
 }
 
 static bool names(const struct http_request *request, struct str protocol, bool *ret_any)

@@ -126,6 +126,7 @@ int cluster_place(struct cluster *cluster, struct object *object, struct str nod
     if (!pod)
         return -1;
     arena_init(&pod->arena, 0);
+    pod->arena.step = 128; /* most pods ask for little */
     pod->object = object_ref(object);
     pod->key = object->key;
     pod->assumed = assumed;

@@ -38,13 +38,18 @@ static enum shape shape_in(struct place place, const struct json *json)
     return shape != SHAPE_LEAF && json_is(json, JSON_ARRAY) ? shape : SHAPE_LEAF;
 }
 
+/* What no schema describes, in a custom resource that keeps it: objects by name, all else as a whole. */
+static const struct type type_undescribed = { .kind = TYPE_STRUCT, .preserve_unknown = true };
+
 static struct place member_place(struct place place, struct str name)
 {
     if (place.type->kind == TYPE_MAP)
         return (struct place){ place.type->elem, NULL };
     const struct field *field = type_field(place.type, name);
 
-    return field ? (struct place){ field->type, field } : (struct place){ &type_any, NULL };
+    if (field)
+        return (struct place){ field->type, field };
+    return (struct place){ place.type->preserve_unknown ? &type_undescribed : &type_any, NULL };
 }
 
 static struct place element_place(struct place place)
@@ -236,14 +241,26 @@ static void compare_elements(struct arena *arena, struct place place, enum shape
                                      true), true));
 }
 
+/* Go's typed objects always have these members, so that they never count as added: only what is in them does. */
+static bool never_absent(struct place place)
+{
+    if (!place.field)
+        return false;
+    bool container = place.type->kind == TYPE_LIST || place.type->kind == TYPE_MAP;
+
+    return place.field->flags & FIELD_INLINE || (container && place.field->flags & FIELD_ALWAYS);
+}
+
 static struct differences compare(struct arena *arena, struct place place, const struct json *old,
                                   const struct json *new)
 {
     struct differences sum = { json_new(arena, JSON_OBJECT), json_new(arena, JSON_OBJECT) };
     enum shape shape = shape_in(place, new);
 
+    if (!old && shape != SHAPE_LEAF && never_absent(place))
+        old = json_new(arena, shape == SHAPE_NAMES ? JSON_OBJECT : JSON_ARRAY);
     if (!old)
-        return (struct differences){ all_of(arena, place, new, place.type->kind == TYPE_MAP), NULL };
+        return (struct differences){ all_of(arena, place, new, true), NULL };
     if (shape == SHAPE_LEAF || shape_in(place, old) != shape)
         return (struct differences){ leaf(arena), NULL };
     if (shape == SHAPE_NAMES)
@@ -388,32 +405,84 @@ static struct json *merge_names(struct arena *arena, struct place place, const s
     return merged;
 }
 
-/* Those that are there keep their place; new ones follow, in the order of config. */
+/* Two orders become one: elements that only live has stay in front of those they stood in front of, all others come in the
+ * order of config. */
+struct weave {
+    struct arena *arena;
+    struct place place;
+    enum shape shape;
+    const struct json *live, *config;
+    struct json *live_index, *config_index; /* names to positions + 1 */
+    struct json *merged;
+    uint32_t next, shared; /* config's next element, and the next one that live has as well */
+};
+
+static int64_t position(const struct json *index, struct str name)
+{
+    return json_int(json_get(index, name), 0) - 1;
+}
+
+static void find_shared(struct weave *weave)
+{
+    weave->shared = MAX(weave->shared, weave->next);
+    while (weave->shared < weave->config->count &&
+           position(weave->live_index, element_name(weave->arena, weave->place, weave->shape,
+                                                    &weave->config->items[weave->shared])) < 0)
+        weave->shared++;
+}
+
+static bool take_config(struct weave *weave, uint32_t at)
+{
+    const struct json *config = &weave->config->items[at];
+    int64_t there =
+        position(weave->live_index, element_name(weave->arena, weave->place, weave->shape, config));
+    struct json *value = there >= 0 && weave->shape == SHAPE_KEYED
+                             ? merge(weave->arena, element_place(weave->place), &weave->live->items[there], config)
+                             : json_copy(weave->arena, config);
+
+    return value && json_append(weave->arena, weave->merged, value);
+}
+
+/* One element of live: kept here when config has not got it; else config's turn comes until it is the one. */
+static bool weave_one(struct weave *weave, uint32_t at)
+{
+    const struct json *live = &weave->live->items[at];
+    struct str name = element_name(weave->arena, weave->place, weave->shape, live);
+    int64_t mine = name.data ? position(weave->config_index, name) : -1;
+
+    if (!name.data)
+        return false;
+    if (mine < 0) {
+        struct json *copy = json_copy(weave->arena, live);
+
+        return copy && json_append(weave->arena, weave->merged, copy);
+    }
+    find_shared(weave);
+    if ((uint32_t)mine != weave->shared) /* out of order: it is taken where config has it */
+        return true;
+    for (; weave->next <= (uint32_t)mine; weave->next++)
+        if (!take_config(weave, weave->next))
+            return false;
+    return true;
+}
+
 static struct json *merge_elements(struct arena *arena, struct place place, enum shape shape, const struct json *live,
                                    const struct json *config)
 {
-    struct json *merged = json_copy(arena, live), *index = merged ? index_elements(arena, place, shape, live) : NULL;
+    struct weave weave = { .arena = arena, .place = place, .shape = shape, .live = live, .config = config,
+                           .live_index = index_elements(arena, place, shape, live),
+                           .config_index = index_elements(arena, place, shape, config),
+                           .merged = json_new(arena, JSON_ARRAY) };
 
-    for (uint32_t i = 0; i < config->count; i++) {
-        struct str name = index ? element_name(arena, place, shape, &config->items[i]) : STR_NULL;
-        int64_t at = json_int(json_get(index, name), 0);
-
-        if (!name.data)
+    if (!weave.live_index || !weave.config_index || !weave.merged)
+        return NULL;
+    for (uint32_t i = 0; i < live->count; i++)
+        if (!weave_one(&weave, i))
             return NULL;
-        if (at == 0) {
-            struct json *copy = json_copy(arena, &config->items[i]);
-
-            if (!copy || !json_append(arena, merged, copy))
-                return NULL;
-        } else if (shape == SHAPE_KEYED) {
-            struct json *value = merge(arena, element_place(place), &live->items[at - 1], &config->items[i]);
-
-            if (!value)
-                return NULL;
-            merged->items[at - 1] = *value;
-        }
-    }
-    return merged;
+    for (; weave.next < config->count; weave.next++)
+        if (!take_config(&weave, weave.next))
+            return NULL;
+    return weave.merged;
 }
 
 static struct json *merge(struct arena *arena, struct place place, const struct json *live, const struct json *config)

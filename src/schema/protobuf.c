@@ -13,24 +13,15 @@
 #include <stdio.h>
 
 #include "codec/base64.h"
+#include "codec/pb_wire.h"
+#include "schema/object.h"
+#include "schema/protobuf_row.h"
 #include "schema/time.h"
-
-#define DEPTH_MAX 100
-
-enum wire { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
 
 struct decoder {
     struct arena *arena;
     struct err *err;
     int depth;
-};
-
-/* One field of a message. */
-struct piece {
-    uint32_t number;
-    enum wire wire;
-    uint64_t value;   /* but for WIRE_BYTES */
-    struct str bytes; /* WIRE_BYTES */
 };
 
 static int damaged(struct decoder *d, const char *what)
@@ -43,73 +34,13 @@ static int no_memory(struct decoder *d)
     return err_set(d->err, d->arena->limit ? ERR_TOO_LARGE : ERR_NO_MEMORY, "no memory left for the object");
 }
 
-/* -- wire format -- */
-
-static bool take_varint(struct str *rest, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-
-    for (unsigned shift = 0; shift < 64 && rest->len; shift += 7) {
-        uint8_t byte = (uint8_t)rest->data[0];
-
-        *rest = str_skip(*rest, 1);
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80)) {
-            *ret_value = value;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool take_fixed(struct str *rest, size_t size, uint64_t *ret_value)
-{
-    uint64_t value = 0;
-
-    if (rest->len < size)
-        return false;
-    for (size_t i = 0; i < size; i++)
-        value |= (uint64_t)(uint8_t)rest->data[i] << (8 * i);
-    *rest = str_skip(*rest, size);
-    *ret_value = value;
-    return true;
-}
-
-static bool take_bytes(struct str *rest, struct str *ret_bytes)
-{
-    uint64_t len;
-
-    if (!take_varint(rest, &len) || len > rest->len)
-        return false;
-    *ret_bytes = str_first(*rest, (size_t)len);
-    *rest = str_skip(*rest, (size_t)len);
-    return true;
-}
-
 /* 1: here is one, 0: the message is at its end, negative: damaged. */
-static int take_piece(struct decoder *d, struct str *rest, struct piece *ret_piece)
+static int take_field(struct decoder *d, struct str *rest, struct pb_field *ret_field)
 {
-    struct piece piece = { 0 };
-    uint64_t key;
-    bool ok;
+    const char *why = "";
+    int more = pb_next(rest, ret_field, &why);
 
-    if (rest->len == 0)
-        return 0;
-    if (!take_varint(rest, &key) || key >> 3 == 0 || key >> 3 > UINT32_MAX >> 3)
-        return damaged(d, "the key of a field");
-    piece.number = (uint32_t)(key >> 3);
-    piece.wire = (enum wire)(key & 7);
-    switch (piece.wire) {
-    case WIRE_VARINT: ok = take_varint(rest, &piece.value); break;
-    case WIRE_64: ok = take_fixed(rest, 8, &piece.value); break;
-    case WIRE_32: ok = take_fixed(rest, 4, &piece.value); break;
-    case WIRE_BYTES: ok = take_bytes(rest, &piece.bytes); break;
-    default: return damaged(d, "an unknown wire type");
-    }
-    if (!ok)
-        return damaged(d, "a field is cut short");
-    *ret_piece = piece;
-    return 1;
+    return more < 0 ? damaged(d, why) : more;
 }
 
 /* -- scalars -- */
@@ -142,9 +73,16 @@ static int double_of(struct decoder *d, uint64_t bits, struct json *ret_json)
     memcpy(&value, &bits, sizeof value);
     if (!(value - value == 0))
         return damaged(d, "a number is not finite");
-    text = arena_printf(d->arena, "%.17g", value);
-    if (!text.data)
-        return no_memory(d);
+    /* The shortest that means the same. */
+    for (int digits = 15; digits <= 17; digits++) {
+        double again;
+
+        text = arena_printf(d->arena, "%.*g", digits, value);
+        if (!text.data)
+            return no_memory(d);
+        if (str_to_double(text, &again) && again == value)
+            break;
+    }
     if ((code = json_parse(d->arena, text, NULL, &json, d->err)) < 0)
         return code;
     *ret_json = *json;
@@ -169,17 +107,17 @@ static int time_of(struct decoder *d, bool micro, struct str message, struct jso
 {
     int64_t seconds = 0, nanos = 0, unix_nsec;
     char text[API_TIME_LEN];
-    struct piece piece;
+    struct pb_field piece;
     int more;
 
     if (message.len == 0) {
         *ret_json = (struct json){ .kind = JSON_NULL };
         return 0;
     }
-    while ((more = take_piece(d, &message, &piece)) > 0) {
-        if (piece.number == 1 && piece.wire == WIRE_VARINT)
+    while ((more = take_field(d, &message, &piece)) > 0) {
+        if (piece.number == 1 && piece.wire == PB_VARINT)
             seconds = (int64_t)piece.value;
-        else if (piece.number == 2 && piece.wire == WIRE_VARINT)
+        else if (piece.number == 2 && piece.wire == PB_VARINT)
             nanos = (int32_t)piece.value;
     }
     if (more < 0)
@@ -198,17 +136,17 @@ static int time_of(struct decoder *d, bool micro, struct str message, struct jso
 
 static int int_or_string_of(struct decoder *d, struct str message, struct json *ret_json)
 {
-    struct piece piece;
+    struct pb_field piece;
     struct str text = STR("");
     int64_t kind = 0, number = 0;
     int more;
 
-    while ((more = take_piece(d, &message, &piece)) > 0) {
-        if (piece.number == 1 && piece.wire == WIRE_VARINT)
+    while ((more = take_field(d, &message, &piece)) > 0) {
+        if (piece.number == 1 && piece.wire == PB_VARINT)
             kind = (int64_t)piece.value;
-        else if (piece.number == 2 && piece.wire == WIRE_VARINT)
+        else if (piece.number == 2 && piece.wire == PB_VARINT)
             number = (int32_t)piece.value;
-        else if (piece.number == 3 && piece.wire == WIRE_BYTES)
+        else if (piece.number == 3 && piece.wire == PB_BYTES)
             text = piece.bytes;
     }
     if (more < 0)
@@ -219,12 +157,12 @@ static int int_or_string_of(struct decoder *d, struct str message, struct json *
 /* The bytes in field 1 of a message; STR_NULL when there is none. */
 static int first_bytes(struct decoder *d, struct str message, struct str *ret_bytes)
 {
-    struct piece piece;
+    struct pb_field piece;
     int more;
 
     *ret_bytes = STR_NULL;
-    while ((more = take_piece(d, &message, &piece)) > 0)
-        if (piece.number == 1 && piece.wire == WIRE_BYTES)
+    while ((more = take_field(d, &message, &piece)) > 0)
+        if (piece.number == 1 && piece.wire == PB_BYTES)
             *ret_bytes = piece.bytes;
     return more;
 }
@@ -259,10 +197,58 @@ static int quantity_of(struct decoder *d, struct str message, struct json *ret_j
     return code < 0 ? code : text_of(d, text.data ? text : STR("0"), ret_json);
 }
 
-static int list_of(struct decoder *d, const struct type *elem, struct str message, struct json *array);
+static int list_of(struct decoder *d, const struct type *owner, const struct type *elem, struct str message,
+                   struct json *array);
+static int value_in_bytes(struct decoder *d, const struct type *owner, const struct type *type, struct str bytes,
+                          struct json *ret_json);
+
+/* A schema has no table around it that would normalize it. */
+static int schema_of(struct decoder *d, const struct type *schema, struct str bytes, struct json *ret_json)
+{
+    int code = value_in_bytes(d, schema, schema, bytes, ret_json);
+
+    return code < 0 ? code : object_normalize(d->arena, schema, ret_json, NULL, d->err);
+}
+
+static int append_schema(struct decoder *d, const struct type *owner, const struct type *type, struct str bytes,
+                         struct json *array)
+{
+    struct json item = { 0 };
+    int code = type->any_form == ANY_SCHEMA_OR_LIST ? schema_of(d, owner, bytes, &item) : text_of(d, bytes, &item);
+
+    if (code < 0)
+        return code;
+    return json_append(d->arena, array, &item) ? 0 : no_memory(d);
+}
+
+/* Either a schema or something else; ANY_SCHEMA_OR_... says where they are. */
+static int schema_or(struct decoder *d, const struct type *owner, const struct type *type, struct str message,
+                     struct json *ret_json)
+{
+    bool or_bool = type->any_form == ANY_SCHEMA_OR_BOOL;
+    uint32_t schema_number = or_bool ? 2 : 1;
+    struct json value = { .kind = or_bool ? JSON_BOOL : JSON_ARRAY }, schema = { 0 };
+    struct pb_field piece;
+    int more, code = 0;
+
+    while (code == 0 && (more = take_field(d, &message, &piece)) != 0) {
+        if (more < 0)
+            return more;
+        if (piece.number == schema_number && piece.wire == PB_BYTES)
+            code = schema_of(d, owner, piece.bytes, &schema);
+        else if (piece.number == 1 && or_bool)
+            value.boolean = piece.value != 0;
+        else if (piece.number == 2 && piece.wire == PB_BYTES)
+            code = append_schema(d, owner, type, piece.bytes, &value);
+    }
+    if (code == 0)
+        *ret_json = schema.kind == JSON_OBJECT ? schema : value;
+    return code;
+}
 
 /* A value that takes bytes. */
-static int value_in_bytes(struct decoder *d, const struct type *type, struct str bytes, struct json *ret_json)
+static int value_in_bytes(struct decoder *d, const struct type *owner, const struct type *type, struct str bytes,
+                          struct json *ret_json)
 {
     switch (type->kind) {
     case TYPE_STRING: return text_of(d, bytes, ret_json);
@@ -271,34 +257,39 @@ static int value_in_bytes(struct decoder *d, const struct type *type, struct str
     case TYPE_MICRO_TIME: return time_of(d, type->kind == TYPE_MICRO_TIME, bytes, ret_json);
     case TYPE_QUANTITY: return quantity_of(d, bytes, ret_json);
     case TYPE_INT_OR_STRING: return int_or_string_of(d, bytes, ret_json);
-    case TYPE_ANY: return any_of(d, bytes, ret_json);
+    case TYPE_ANY:
+        return type->any_form == ANY_JSON ? any_of(d, bytes, ret_json) : schema_or(d, owner, type, bytes, ret_json);
     case TYPE_STRUCT: *ret_json = (struct json){ .kind = JSON_OBJECT }; return message_of(d, type, bytes, ret_json);
-    case TYPE_LIST: *ret_json = (struct json){ .kind = JSON_ARRAY }; return list_of(d, type->elem, bytes, ret_json);
+    case TYPE_LIST:
+        *ret_json = (struct json){ .kind = JSON_ARRAY };
+        return list_of(d, owner, type->elem, bytes, ret_json);
     default: return damaged(d, "a field has another wire type than its table says");
     }
 }
 
-static int value_of(struct decoder *d, const struct type *type, const struct piece *piece, struct json *ret_json)
+static int value_of(struct decoder *d, const struct type *owner, const struct type *type, const struct pb_field *piece,
+                    struct json *ret_json)
 {
-    if (piece->wire == WIRE_BYTES)
-        return value_in_bytes(d, type, piece->bytes, ret_json);
-    if (type->kind == TYPE_BOOL && piece->wire == WIRE_VARINT) {
+    if (piece->wire == PB_BYTES)
+        return value_in_bytes(d, owner, type, piece->bytes, ret_json);
+    if (type->kind == TYPE_BOOL && piece->wire == PB_VARINT) {
         *ret_json = (struct json){ .kind = JSON_BOOL, .boolean = piece->value != 0 };
         return 0;
     }
-    if (type->kind == TYPE_INT64 && piece->wire == WIRE_VARINT)
+    if (type->kind == TYPE_INT64 && piece->wire == PB_VARINT)
         return number_of(d, (int64_t)piece->value, ret_json);
-    if (type->kind == TYPE_INT32 && piece->wire == WIRE_VARINT)
+    if (type->kind == TYPE_INT32 && piece->wire == PB_VARINT)
         return number_of(d, (int32_t)piece->value, ret_json);
-    if (type->kind == TYPE_DOUBLE && piece->wire == WIRE_64)
+    if (type->kind == TYPE_DOUBLE && piece->wire == PB_64)
         return double_of(d, piece->value, ret_json);
     return damaged(d, "a field has another wire type than its table says");
 }
 
-static int append(struct decoder *d, const struct type *elem, const struct piece *piece, struct json *array)
+static int append(struct decoder *d, const struct type *owner, const struct type *elem, const struct pb_field *piece,
+                  struct json *array)
 {
     struct json value = { 0 };
-    int code = value_of(d, elem, piece, &value);
+    int code = value_of(d, owner, elem, piece, &value);
 
     if (code < 0)
         return code;
@@ -308,46 +299,46 @@ static int append(struct decoder *d, const struct type *elem, const struct piece
 /* Numbers may come in one go. */
 static int append_packed(struct decoder *d, const struct type *elem, struct str bytes, struct json *array)
 {
-    struct piece piece = { .wire = elem->kind == TYPE_DOUBLE ? WIRE_64 : WIRE_VARINT };
+    struct pb_field piece = { .wire = elem->kind == TYPE_DOUBLE ? PB_64 : PB_VARINT };
     int code = 0;
 
     while (code == 0 && bytes.len) {
-        bool ok = piece.wire == WIRE_64 ? take_fixed(&bytes, 8, &piece.value) : take_varint(&bytes, &piece.value);
+        bool ok = piece.wire == PB_64 ? pb_take_64(&bytes, &piece.value) : pb_take_varint(&bytes, &piece.value);
 
-        code = ok ? append(d, elem, &piece, array) : damaged(d, "a list is cut short");
+        code = ok ? append(d, NULL, elem, &piece, array) : damaged(d, "a list is cut short");
     }
     return code;
 }
 
-static int append_any(struct decoder *d, const struct type *elem, const struct piece *piece, struct json *array)
+static int append_any(struct decoder *d, const struct type *owner, const struct type *elem,
+                      const struct pb_field *piece, struct json *array)
 {
-    bool number =
-        elem->kind == TYPE_BOOL || elem->kind == TYPE_INT32 || elem->kind == TYPE_INT64 || elem->kind == TYPE_DOUBLE;
-
-    return number && piece->wire == WIRE_BYTES ? append_packed(d, elem, piece->bytes, array)
-                                               : append(d, elem, piece, array);
+    return kind_is_number(elem->kind) && piece->wire == PB_BYTES ? append_packed(d, elem, piece->bytes, array)
+                                                                 : append(d, owner, elem, piece, array);
 }
 
-static int list_of(struct decoder *d, const struct type *elem, struct str message, struct json *array)
+static int list_of(struct decoder *d, const struct type *owner, const struct type *elem, struct str message,
+                   struct json *array)
 {
-    struct piece piece;
+    struct pb_field piece;
     int more, code = 0;
 
-    while (code == 0 && (more = take_piece(d, &message, &piece)) != 0)
+    while (code == 0 && (more = take_field(d, &message, &piece)) != 0)
         if ((code = MIN(more, 0)) == 0 && piece.number == 1)
-            code = append_any(d, elem, &piece, array);
+            code = append_any(d, owner, elem, &piece, array);
     return code;
 }
 
-static int map_entry(struct decoder *d, const struct type *elem, struct str message, struct json *object)
+static int map_entry(struct decoder *d, const struct type *owner, const struct type *elem, struct str message,
+                     struct json *object)
 {
-    struct piece piece, value = { .wire = WIRE_BYTES };
+    struct pb_field piece, value = { .wire = PB_BYTES };
     struct json key, json = { 0 };
     struct str name = STR("");
     int code;
 
-    while ((code = take_piece(d, &message, &piece)) > 0) {
-        if (piece.number == 1 && piece.wire == WIRE_BYTES)
+    while ((code = take_field(d, &message, &piece)) > 0) {
+        if (piece.number == 1 && piece.wire == PB_BYTES)
             name = piece.bytes;
         else if (piece.number == 2)
             value = piece;
@@ -355,7 +346,7 @@ static int map_entry(struct decoder *d, const struct type *elem, struct str mess
     if (code == 0)
         code = text_of(d, name, &key);
     if (code == 0)
-        code = value_of(d, elem, &value, &json);
+        code = value_of(d, owner, elem, &value, &json);
     if (code < 0)
         return code;
     return json_set(d->arena, object, key.string, &json) ? 0 : no_memory(d);
@@ -363,7 +354,8 @@ static int map_entry(struct decoder *d, const struct type *elem, struct str mess
 
 /* -- messages -- */
 
-static int put(struct decoder *d, const struct field *field, const struct piece *piece, struct json *object)
+static int put(struct decoder *d, const struct type *owner, const struct field *field, const struct pb_field *piece,
+               struct json *object)
 {
     const struct type *type = field->type;
     bool list = type->kind == TYPE_LIST, map = type->kind == TYPE_MAP;
@@ -371,7 +363,7 @@ static int put(struct decoder *d, const struct field *field, const struct piece 
     int code;
 
     if (!list && !map) {
-        if ((code = value_of(d, type, piece, &value)) < 0 || value.kind == JSON_NULL)
+        if ((code = value_of(d, owner, type, piece, &value)) < 0 || value.kind == JSON_NULL)
             return code;
         return json_set(d->arena, object, field->name, &value) ? 0 : no_memory(d);
     }
@@ -379,8 +371,9 @@ static int put(struct decoder *d, const struct field *field, const struct piece 
     if (!place)
         return no_memory(d);
     if (list)
-        return append_any(d, type->elem, piece, place);
-    return piece->wire == WIRE_BYTES ? map_entry(d, type->elem, piece->bytes, place) : damaged(d, "an entry of a map");
+        return append_any(d, owner, type->elem, piece, place);
+    return piece->wire == PB_BYTES ? map_entry(d, owner, type->elem, piece->bytes, place)
+                                   : damaged(d, "an entry of a map");
 }
 
 /* The way from the object's message to the one that is read: numbers of the embedded structs. */
@@ -389,48 +382,56 @@ struct way {
     uint8_t count;
 };
 
-static bool lies_on(const struct field *field, const struct way *way)
+/* Where a row stands to the way: before it, on it, behind it. */
+static int compare(const struct field *field, const struct way *way)
 {
-    return field->pb_depth >= way->count && memcmp(field->pb, way->numbers, way->count * sizeof *way->numbers) == 0;
+    for (uint8_t i = 0; i < way->count; i++) {
+        if (i == field->pb_depth)
+            return -1;
+        if (field->pb[i] != way->numbers[i])
+            return field->pb[i] < way->numbers[i] ? -1 : 1;
+    }
+    return 0;
 }
 
-/* The row of that way; or *ret_beyond when rows begin with it. */
-static const struct field *find(const struct type *type, const struct way *way, bool *ret_beyond)
+/* The row of that way, or the first of those whose numbers begin with it; NULL: there is none. */
+static const struct field *find(const struct type *type, const struct way *way)
 {
-    *ret_beyond = false;
-    for (uint32_t i = 0; i < type->field_count; i++) {
-        const struct field *field = &type->fields[i];
+    uint32_t low = 0, high = type->pb_count;
 
-        if (!lies_on(field, way))
-            continue;
-        if (field->pb_depth == way->count)
-            return field;
-        *ret_beyond = true;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+
+        if (compare(protobuf_row(type, middle), way) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return NULL;
+    if (low == type->pb_count || compare(protobuf_row(type, low), way) != 0)
+        return NULL;
+    return protobuf_row(type, low);
 }
 
 static int walk(struct decoder *d, const struct type *type, struct way way, struct str message, struct json *object)
 {
-    struct piece piece;
+    struct pb_field piece;
     int more, code = 0;
 
     if (way.count == ARRAY_LEN(way.numbers))
         return 0;
     way.count++;
-    while (code == 0 && (more = take_piece(d, &message, &piece)) != 0) {
+    while (code == 0 && (more = take_field(d, &message, &piece)) != 0) {
         const struct field *field;
-        bool beyond;
 
         if (more < 0)
             return more;
         if (piece.number > UINT16_MAX)
             continue;
         way.numbers[way.count - 1] = (uint16_t)piece.number;
-        field = find(type, &way, &beyond);
-        if (field)
-            code = put(d, field, &piece, object);
-        else if (beyond && piece.wire == WIRE_BYTES)
+        field = find(type, &way);
+        if (field && field->pb_depth == way.count)
+            code = put(d, type, field, &piece, object);
+        else if (field && piece.wire == PB_BYTES)
             code = walk(d, type, way, piece.bytes, object);
     }
     return code;
@@ -440,7 +441,7 @@ static int message_of(struct decoder *d, const struct type *type, struct str mes
 {
     int code;
 
-    if (d->depth == DEPTH_MAX)
+    if (d->depth == PROTOBUF_DEPTH_MAX)
         return damaged(d, "messages are nested too deep");
     d->depth++;
     code = walk(d, type, (struct way){ 0 }, message, object);
@@ -453,12 +454,12 @@ static int message_of(struct decoder *d, const struct type *type, struct str mes
 static int name_kind(struct decoder *d, struct str type_meta, struct json *object)
 {
     static const struct str names[] = { STR_INIT("apiVersion"), STR_INIT("kind") };
-    struct piece piece;
+    struct pb_field piece;
     struct json text;
     int more;
 
-    while ((more = take_piece(d, &type_meta, &piece)) > 0) {
-        if (piece.number < 1 || piece.number > ARRAY_LEN(names) || piece.wire != WIRE_BYTES || piece.bytes.len == 0)
+    while ((more = take_field(d, &type_meta, &piece)) > 0) {
+        if (piece.number < 1 || piece.number > ARRAY_LEN(names) || piece.wire != PB_BYTES || piece.bytes.len == 0)
             continue;
         int code = text_of(d, piece.bytes, &text);
 
@@ -475,22 +476,22 @@ int protobuf_decode(struct arena *arena, const struct type *type, struct str byt
 {
     struct decoder d = { .arena = arena, .err = err };
     struct json *object = json_new(arena, JSON_OBJECT);
-    struct piece piece;
+    struct pb_field piece;
     int more, code = 0;
 
     if (!object)
         return no_memory(&d);
-    if (bytes.len < 4 || memcmp(bytes.data, "k8s", 4) != 0)
+    if (!str_has_prefix(bytes, PROTOBUF_MAGIC))
         return damaged(&d, "it does not begin with \"k8s\"");
-    bytes = str_skip(bytes, 4);
-    while (code == 0 && (more = take_piece(&d, &bytes, &piece)) != 0) {
+    bytes = str_skip(bytes, PROTOBUF_MAGIC.len);
+    while (code == 0 && (more = take_field(&d, &bytes, &piece)) != 0) {
         if (more < 0)
             return more;
-        if (piece.number == 1 && piece.wire == WIRE_BYTES)
+        if (piece.number == UNKNOWN_TYPE_META && piece.wire == PB_BYTES)
             code = name_kind(&d, piece.bytes, object);
-        else if (piece.number == 2 && piece.wire == WIRE_BYTES)
+        else if (piece.number == UNKNOWN_RAW && piece.wire == PB_BYTES)
             code = message_of(&d, type, piece.bytes, object);
-        else if (piece.number == 3 && piece.bytes.len)
+        else if (piece.number == UNKNOWN_ENCODING && piece.bytes.len)
             code = damaged(&d, "its content is encoded once more");
     }
     if (code == 0)

@@ -14,6 +14,15 @@ const struct type type_micro_time = { .kind = TYPE_MICRO_TIME, .size = sizeof(st
 const struct type type_quantity = { .kind = TYPE_QUANTITY, .size = sizeof(struct str) };
 const struct type type_int_or_string = { .kind = TYPE_INT_OR_STRING, .size = sizeof(struct int_or_string) };
 const struct type type_any = { .kind = TYPE_ANY, .size = sizeof(const struct json *) };
+const struct type type_schema_or_list = { .kind = TYPE_ANY,
+                                          .any_form = ANY_SCHEMA_OR_LIST,
+                                          .size = sizeof(const struct json *) };
+const struct type type_schema_or_bool = { .kind = TYPE_ANY,
+                                          .any_form = ANY_SCHEMA_OR_BOOL,
+                                          .size = sizeof(const struct json *) };
+const struct type type_schema_or_strings = { .kind = TYPE_ANY,
+                                             .any_form = ANY_SCHEMA_OR_STRINGS,
+                                             .size = sizeof(const struct json *) };
 const struct type type_string_list = { .kind = TYPE_LIST, .size = sizeof(struct str_array), .elem = &type_string };
 const struct type type_string_map = { .kind = TYPE_MAP, .size = sizeof(struct str_map), .elem = &type_string };
 

@@ -98,7 +98,8 @@ enum field_flag {
     FIELD_OMIT_EMPTY = 1 << 9,   /* "", 0, false, [] and {} are the same as absent (omitempty on no pointer in Go) */
     FIELD_NULLABLE = 1 << 10,    /* run-time types: null is a value of its own */
     FIELD_IMMUTABLE = 1 << 11,   /* an update that changes it is refused */
-    FIELD_CODED = 1 << 12,       /* presence and values are checked in code, apiserver/registry/ */
+    FIELD_POINTER = 1 << 12,     /* a pointer in Go: the zero value differs from absent */
+    FIELD_CODED = 1 << 13,       /* presence and values are checked in code, apiserver/registry/ */
 };
 
 /* Bounds of a field; of the elements when a list of numbers. */
@@ -106,6 +107,14 @@ struct field_range {
     int64_t min, max;    /* of a number; INT64_MIN, INT64_MAX: none */
     uint32_t max_length; /* bytes of a string; 0: none */
     uint32_t max_items;  /* elements of a list; 0: none */
+};
+
+/* TYPE_ANY: what it is in protobuf. */
+enum any_form {
+    ANY_JSON,              /* a message with the text */
+    ANY_SCHEMA_OR_LIST,    /* {1: a schema, 2: several}; a schema is of the struct that the field belongs to */
+    ANY_SCHEMA_OR_BOOL,    /* {1: true or false, 2: a schema, then true} */
+    ANY_SCHEMA_OR_STRINGS, /* {1: a schema, 2: strings} */
 };
 
 enum list_kind { LIST_NONE, LIST_ATOMIC, LIST_SET, LIST_MAP };
@@ -137,6 +146,9 @@ struct type {
     struct str name;          /* TYPE_STRUCT: the full definition name, "io.k8s.api.core.v1.PodSpec" */
     const struct field *fields; /* TYPE_STRUCT: sorted by name (byte order); json output is in this order */
     uint32_t field_count;
+    const uint16_t *pb_order; /* TYPE_STRUCT: places in fields, by protobuf numbers */
+    uint16_t pb_count;        /* fields that have one */
+    uint8_t any_form;         /* TYPE_ANY: enum any_form */
     uint32_t size;            /* of a value in memory: sizeof the generated struct; 0 for run-time structs */
     const struct type *elem;  /* TYPE_LIST, TYPE_MAP */
     struct str doc;
@@ -153,7 +165,8 @@ const struct field *type_field(const struct type *type, struct str name);
 
 /* Scalars, shared by all tables. */
 extern const struct type type_string, type_bytes, type_bool, type_int32, type_int64, type_double, type_time,
-    type_micro_time, type_quantity, type_int_or_string, type_any;
+    type_micro_time, type_quantity, type_int_or_string, type_any, type_schema_or_list, type_schema_or_bool,
+    type_schema_or_strings;
 extern const struct type type_string_list, type_string_map;
 
 enum verb_bit {

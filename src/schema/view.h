@@ -1,6 +1,6 @@
 /* view.h - between a JSON tree and the generated C struct of its type.
  *
- * Views are read-only and shared freely once made; strings are slices of the tree (and so of its text). To change an
+ * Views are read-only and shared freely once made; strings are slices of the tree or of its text. To change an
  * object in C, copy the struct shallowly, set fields, and encode. */
 #pragma once
 
@@ -10,6 +10,9 @@
 /* Tolerant of unknown members (checked elsewhere); ERR_BAD_REQUEST with the path on a value of the wrong kind. */
 int view_decode(struct arena *arena, const struct type *type, const struct json *json, void **ret_view,
                 struct err *err);
+/* The same; text is what the tree was parsed from, and the view needs it, but not the tree. */
+int view_decode_from(struct arena *arena, const struct type *type, const struct json *json, struct str text,
+                     void **ret_view, struct err *err);
 /* Members in the table's order. Unset ones and empty lists and maps are left out unless FIELD_ALWAYS, zeros and empty
  * strings only under FIELD_OMIT_EMPTY. On top, apiVersion and kind are written from the type when the view leaves them
  * unset and the type has a kind. Strings of the tree are those of the view. */

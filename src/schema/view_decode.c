@@ -10,6 +10,7 @@
 
 struct decoder {
     struct arena *arena;
+    struct str text; /* where strings may stay; unset: anywhere */
     struct err *err;
 };
 
@@ -19,6 +20,17 @@ static int decode_value(struct decoder *d, const struct type *type, uint32_t fla
 static int no_memory(struct decoder *d)
 {
     return err_set(d->err, ERR_NO_MEMORY, "decoding an object");
+}
+
+/* A string that lives as long as the view: of the text, else copied. */
+static bool keep(struct decoder *d, struct str *s)
+{
+    uintptr_t at = (uintptr_t)s->data, start = (uintptr_t)d->text.data;
+
+    if (!d->text.data || s->len == 0 || (at >= start && at + s->len <= start + d->text.len))
+        return true;
+    *s = arena_str(d->arena, *s);
+    return s->data != NULL;
 }
 
 static int decode_struct(struct decoder *d, const struct type *type, const struct json *json, const struct path *path,
@@ -96,7 +108,11 @@ static int decode_map(struct decoder *d, const struct type *type, const struct j
         struct path at = path_key(path, member->key);
         char *entry = entries + i * size;
 
-        memcpy(entry, &member->key, sizeof member->key);
+        struct str key = member->key;
+
+        if (!keep(d, &key))
+            return no_memory(d);
+        memcpy(entry, &key, sizeof key);
         if (member->value.kind == JSON_NULL)
             continue;
         r = decode_value(d, type->elem, ELEMENT_FLAGS, &member->value, &at, entry + MAP_VALUE_OFFSET);
@@ -115,12 +131,18 @@ static int decode_text(struct decoder *d, const struct type *type, const struct 
                        struct str *text)
 {
     if (json->kind == JSON_STRING)
-        *text = json->string.data ? json->string : STR("");
+        *text = json->string.len ? json->string : STR("");
     else if (json->kind == JSON_NUMBER && type->kind == TYPE_QUANTITY)
         *text = json->number.text;
     else
         return kind_error(d->err, path, type, json);
-    return 0;
+    return keep(d, text) ? 0 : no_memory(d);
+}
+
+static int decode_any(struct decoder *d, const struct json *json, const struct json **slot)
+{
+    *slot = d->text.data ? json_copy(d->arena, json) : json;
+    return *slot ? 0 : no_memory(d);
 }
 
 static int decode_bytes(struct decoder *d, const struct type *type, const struct json *json, const struct path *path,
@@ -198,9 +220,11 @@ static int decode_int_or_string(struct decoder *d, const struct type *type, cons
                                 const struct path *path, struct int_or_string *value)
 {
     if (json->kind == JSON_STRING) {
-        *value = (struct int_or_string){ .set = true,
-                                         .is_string = true,
-                                         .string = json->string.data ? json->string : STR("") };
+        struct str text = json->string.len ? json->string : STR("");
+
+        if (!keep(d, &text))
+            return no_memory(d);
+        *value = (struct int_or_string){ .set = true, .is_string = true, .string = text };
         return 0;
     }
     if (json->kind != JSON_NUMBER || !json->is_int || json->number.i64 < INT32_MIN || json->number.i64 > INT32_MAX)
@@ -226,7 +250,7 @@ static int decode_value(struct decoder *d, const struct type *type, uint32_t fla
     case TYPE_TIME:
     case TYPE_MICRO_TIME: return decode_time(d, type, json, path, slot);
     case TYPE_INT_OR_STRING: return decode_int_or_string(d, type, json, path, slot);
-    case TYPE_ANY: *(const struct json **)slot = json; return 0;
+    case TYPE_ANY: return decode_any(d, json, slot);
     case TYPE_LIST: return decode_list(d, type, json, path, slot);
     case TYPE_MAP: return decode_map(d, type, json, path, slot);
     case TYPE_STRUCT: break;
@@ -242,10 +266,16 @@ static int decode_value(struct decoder *d, const struct type *type, uint32_t fla
     return r;
 }
 
-int view_decode(struct arena *arena, const struct type *type, const struct json *json, void **ret_view, struct err *err)
+int view_decode_from(struct arena *arena, const struct type *type, const struct json *json, struct str text,
+                     void **ret_view, struct err *err)
 {
-    struct decoder d = { arena, err };
+    struct decoder d = { arena, text, err };
 
     INVARIANT(type->kind == TYPE_STRUCT && !type_is_dynamic(type));
     return decode_value(&d, type, 0, json, NULL, ret_view);
+}
+
+int view_decode(struct arena *arena, const struct type *type, const struct json *json, void **ret_view, struct err *err)
+{
+    return view_decode_from(arena, type, json, STR_NULL, ret_view, err);
 }

@@ -83,6 +83,9 @@ struct store_event *store_event_unref(struct store_event *event)
     void *decoded = atomic_load_explicit(&event->decoded, memory_order_relaxed);
     if (decoded && event->decoded_free)
         event->decoded_free(decoded);
+    void *facts = atomic_load_explicit(&event->facts, memory_order_relaxed);
+    if (facts && event->facts_free)
+        event->facts_free(facts);
     blob_unref(event->value);
     blob_unref(event->previous);
     free(event);

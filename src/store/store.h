@@ -162,6 +162,8 @@ struct store_event {
     size_t terms_count;
     _Atomic(void *) decoded; /* a place for the reader's own shared view; decoded_free() releases it with the event */
     void (*decoded_free)(void *decoded);
+    _Atomic(void *) facts; /* another such place: what readers look at to tell whether the event is theirs */
+    void (*facts_free)(void *facts);
 };
 struct store_event *store_event_ref(struct store_event *event);
 struct store_event *store_event_unref(struct store_event *event);

@@ -24,3 +24,7 @@ walk() { # [WORD...]
 }
 
 @test "the API, resource by resource, verb by verb, form by form" { walk; }
+
+@test "who owns which field: apply, merge, strategic merge" {
+  "$ROOT/tests/cases/run_apply" --server "https://127.0.0.1:$API_PORT" --pki "$BATS_FILE_TMPDIR/server/pki"
+}

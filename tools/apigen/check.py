@@ -112,6 +112,8 @@ class Check:
             self.field(field)
         self.unique(where, "field", [field.name for field in type_.fields])
         self.unique(where, "C field", [field.c_name for field in type_.fields])
+        if len(type_.fields) > 64:
+            self.say(where, "has more fields than a struct may")
         self.unique(where, "protobuf number", [tuple(field.pb) for field in type_.fields if field.pb])
         if type_.union:
             names = {field.name for field in type_.fields}

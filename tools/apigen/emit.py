@@ -21,9 +21,13 @@ SCALARS = {
     "intstr": ("struct int_or_string", "struct int_or_string", None, "type_int_or_string"),
     "any": ("const struct json *", "const struct json *", "struct json_array", "type_any"),
     "object": ("const struct json *", "const struct json *", "struct json_array", "type_any"),
+    "schemalist": ("const struct json *", "const struct json *", "struct json_array", "type_schema_or_list"),
+    "schemabool": ("const struct json *", "const struct json *", "struct json_array", "type_schema_or_bool"),
+    "schemastrings": ("const struct json *", "const struct json *", "struct json_array", "type_schema_or_strings"),
 }
 SCALAR_MAPS = {"string": "struct str_map", "bytes": "struct str_map", "quantity": "struct str_map",
-               "time": "struct time_map", "any": "struct json_map", "object": "struct json_map"}
+               "time": "struct time_map", "any": "struct json_map", "object": "struct json_map",
+               "schemalist": "struct json_map", "schemabool": "struct json_map", "schemastrings": "struct json_map"}
 
 CONTAINERS = """#pragma once
 
@@ -256,10 +260,13 @@ class Tables:
             self.shape(field.ref)
         rows = [self.field(type_, field) for field in sorted(type_.fields, key=lambda field: field.name)]
         self.out.write(f"\nstatic const struct field {type_.c_name}_fields[] = {{\n{''.join(rows)}}};\n")
+        order = self.pb_order(type_)
         self.out.write(f"const struct type TYPE_{type_.c_name.upper()} = {{\n    .kind = TYPE_STRUCT,\n"
                        f"    .name = {str_init(type_.full_name)},\n"
                        f"    .fields = {type_.c_name}_fields,\n    .field_count = {len(rows)},\n"
                        f"    .size = sizeof(struct {type_.c_name}),\n")
+        if order:
+            self.out.write(f"    .pb_order = {type_.c_name}_pb,\n    .pb_count = {order},\n")
         if type_.atomic:
             self.out.write("    .atomic = true,\n")
         if type_.check:
@@ -271,6 +278,14 @@ class Tables:
                            f"    .version = {str_init(type_.file.version)},\n"
                            f"    .kind_name = {str_init(type_.name)},\n")
         self.out.write("};\n")
+
+    def pb_order(self, type_):
+        """Writes the places of the fields in the order of their protobuf numbers; returns how many there are."""
+        fields = sorted(type_.fields, key=lambda field: field.name)
+        places = sorted((i for i, field in enumerate(fields) if field.pb), key=lambda i: fields[i].pb)
+        if places:
+            self.out.write(f"static const uint16_t {type_.c_name}_pb[] = {{ {', '.join(map(str, places))} }};\n")
+        return len(places)
 
     def resource(self, resource):
         name, file = resource.c_name, resource.file
@@ -316,7 +331,7 @@ def field_flags(field):
              ("FIELD_PATCH_RETAIN_KEYS", "retainKeys" in field.patch),
              ("FIELD_ENUM_OPEN", field.values and not field.closed),
              ("FIELD_MAP_GRANULAR", field.map_kind == "granular"),
-             ("FIELD_OMIT_EMPTY", omits_empty(field))]
+             ("FIELD_OMIT_EMPTY", omits_empty(field)), ("FIELD_POINTER", field.nullable)]
     return [name for name, is_set in flags if is_set]
 
 

@@ -28,7 +28,9 @@ one version of one group:
     alias JSON any                   a name in OpenAPI for a scalar
 
 A resource that can be listed brings its list kind (DeploymentList) with it. Field types are scalars (see SCALARS),
-types of this file, types of another one (core_v1.Container), list<T> or map<T>. Field flags:
+types of this file, types of another one (core_v1.Container), list<T> or map<T>. schemalist, schemabool and
+schemastrings are JSON like any, but protobuf has messages for them: the struct they stand in, or something else.
+Field flags:
 
     required  always             in OpenAPI; written even when empty
     zero                         required in OpenAPI only: absent or empty passes
@@ -52,7 +54,7 @@ What is checked: schema/check.c. The status of objects never is.
 import re
 
 SCALARS = {"string", "bytes", "bool", "int32", "int64", "double", "time", "microtime", "quantity", "intstr", "any",
-           "object"}
+           "object", "schemalist", "schemabool", "schemastrings"}
 POINTER_SCALARS = {"string", "bytes", "bool", "int32", "int64", "double"}  # nullable says whether they are pointers
 STANDARD_VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 VERBS = STANDARD_VERBS + ["connect"]

@@ -398,7 +398,7 @@ static void validate_policy(struct request *request, const struct json *object, 
     }
     place_each (validation, &validations)
         check_validation(&validation);
-    check_annotations(&annotations, field_at(object, STR("metadata.name")));
+    check_annotations(&annotations, json_str_at(object, "metadata.name"));
 }
 
 static void validate_policy_update(struct request *request, const struct json *object, const struct json *old,

@@ -325,12 +325,6 @@ static void validate_status(struct request *request, const struct json *object, 
         say_forbidden(&certificate, "updates may not modify existing certificate content");
 }
 
-static struct str field(struct arena *arena, const struct json *object, struct str name)
-{
-    (void)arena;
-    return str_is(name, "spec.signerName") ? field_at(object, name) : STR_NULL;
-}
-
 const struct rules certificatesigningrequest_rules = {
     .resource = &RESOURCE_CERTIFICATES_K8S_IO_CERTIFICATESIGNINGREQUESTS,
     .name_form = NAME_PATH_SEGMENT,
@@ -341,5 +335,4 @@ const struct rules certificatesigningrequest_rules = {
     .validate_create = validate_create,
     .validate_update = validate_update,
     .validate_status = validate_status,
-    .field = field,
 };

@@ -37,19 +37,3 @@ struct json *default_object_member(struct arena *arena, struct json *object, con
 {
     return object ? json_ensure(arena, object, str_from(key), JSON_OBJECT) : NULL;
 }
-
-struct str field_at(const struct json *object, struct str path)
-{
-    const struct json *at = object;
-    struct str part;
-
-    while (at && str_split(&path, '.', &part))
-        at = json_get(at, part);
-    struct str value = json_str(at);
-    return value.data ? value : STR("");
-}
-
-struct str field_bool_at(const struct json *object, const char *path)
-{
-    return json_bool(json_at(object, path), false) ? STR("true") : STR("false");
-}

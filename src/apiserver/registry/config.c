@@ -167,12 +167,6 @@ static void validate_secret_update(struct request *request, const struct json *s
     check_immutable_data(causes, secret, old);
 }
 
-static struct str secret_field(struct arena *arena, const struct json *secret, struct str name)
-{
-    (void)arena;
-    return str_is(name, "type") ? field_at(secret, name) : STR_NULL;
-}
-
 const struct rules configmap_rules = {
     .resource = &RESOURCE_CONFIGMAPS,
     .flags = RULE_NO_GENERATION,
@@ -187,7 +181,6 @@ const struct rules secret_rules = {
     .default_ = default_secret,
     .validate_create = validate_secret,
     .validate_update = validate_secret_update,
-    .field = secret_field,
 };
 const struct rules serviceaccount_rules = {
     .resource = &RESOURCE_SERVICEACCOUNTS,

@@ -7,38 +7,6 @@
 #define WORD_MAX 128
 #define MESSAGE_MAX 1024
 
-static struct str field(struct arena *arena, const struct json *event, struct str name)
-{
-    struct str about = STR("involvedObject."), regarding = STR("regarding.");
-    struct str member = STR_NULL;
-
-    (void)arena;
-    if (str_has_prefix(name, about))
-        member = str_skip(name, about.len);
-    else if (str_has_prefix(name, regarding))
-        member = str_skip(name, regarding.len);
-    if (member.data) {
-        static const char *const members[] = { "kind",       "namespace",       "name",     "uid",
-                                               "apiVersion", "resourceVersion", "fieldPath" };
-
-        for (size_t i = 0; i < ARRAY_LEN(members); i++)
-            if (str_is(member, members[i])) {
-                struct str value = json_str(json_get(json_member(event, "involvedObject"), member));
-                return value.data ? value : STR("");
-            }
-        return STR_NULL;
-    }
-    if (str_is(name, "source")) {
-        struct str source = field_at(event, STR("source.component"));
-        return str_empty(source) ? field_at(event, STR("reportingComponent")) : source;
-    }
-    if (str_is(name, "reportingController"))
-        return field_at(event, STR("reportingComponent"));
-    if (str_is(name, "reason") || str_is(name, "type") || str_is(name, "reportingComponent"))
-        return field_at(event, name);
-    return STR_NULL;
-}
-
 static bool is_strict(const struct request *request)
 {
     return request->resource == &RESOURCE_EVENTS_K8S_IO_EVENTS;
@@ -75,7 +43,7 @@ static void check_event(const struct json *object, bool strict, struct causes *c
 {
     struct place event = place_object(causes, object), time = place_member(&event, "eventTime");
     struct place about = place_member(&event, "involvedObject"), ns = place_member(&about, "namespace");
-    struct str own = field_at(object, STR("metadata.namespace"));
+    struct str own = json_str_at(object, "metadata.namespace");
     bool dated = json_is(time.json, JSON_STRING);
     bool common = str_is(own, "default") || (dated && str_is(own, "kube-system"));
 
@@ -178,5 +146,4 @@ const struct rules event_rules = {
     .flags = RULE_NO_GENERATION | RULE_CREATE_ON_UPDATE,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = field,
 };

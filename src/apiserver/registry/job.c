@@ -113,14 +113,6 @@ static void validate_update(struct request *request, const struct json *job, con
                         json_at(old, "spec.completions"));
 }
 
-static struct str field(struct arena *arena, const struct json *job, struct str name)
-{
-    if (!str_is(name, "status.successful"))
-        return STR_NULL;
-    struct str text = arena_printf(arena, "%lld", (long long)json_int(json_at(job, "status.succeeded"), 0));
-    return text.data ? text : STR("0");
-}
-
 static int default_cronjob(struct request *request, struct json *cron, struct err *err)
 {
     struct arena *arena = request->arena;
@@ -170,7 +162,6 @@ const struct rules job_rules = {
     .default_ = default_job,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = field,
 };
 const struct rules cronjob_rules = {
     .resource = &RESOURCE_BATCH_CRONJOBS,

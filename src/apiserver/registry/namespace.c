@@ -67,14 +67,6 @@ static int deleting(struct request *request, struct json *ns, struct err *err)
     return status && json_set_str(request->arena, status, STR("phase"), STR("Terminating")) ? 0 : out_of_memory(err);
 }
 
-static struct str field(struct arena *arena, const struct json *ns, struct str name)
-{
-    (void)arena;
-    return str_is(name, "status.phase") || str_is(name, "name")
-               ? field_at(ns, str_is(name, "name") ? STR("metadata.name") : name)
-               : STR_NULL;
-}
-
 const struct rules namespace_rules = {
     .resource = &RESOURCE_NAMESPACES,
     .name_form = NAME_LABEL,
@@ -82,7 +74,6 @@ const struct rules namespace_rules = {
     .prepare_create = prepare_create,
     .prepare_update = prepare_update,
     .default_ = default_namespace,
-    .field = field,
     .held = held,
     .deleting = deleting,
 };

@@ -59,17 +59,10 @@ static void validate_update(struct request *request, const struct json *node, co
         add_forbidden(causes, STR("spec.podCIDRs"), "node updates may not change podCIDR except from \"\" to valid");
 }
 
-static struct str field(struct arena *arena, const struct json *node, struct str name)
-{
-    (void)arena;
-    return str_is(name, "spec.unschedulable") ? field_bool_at(node, "spec.unschedulable") : STR_NULL;
-}
-
 const struct rules node_rules = {
     .resource = &RESOURCE_NODES,
     .flags = RULE_NO_GENERATION | RULE_STATUS_LABELS,
     .default_ = default_node,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = field,
 };

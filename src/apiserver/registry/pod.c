@@ -107,6 +107,21 @@ static int prepare_update(struct request *request, struct json *pod, const struc
     return !spec || add_tolerations(request->arena, spec) ? 0 : out_of_memory(err);
 }
 
+static int default_resize_policies(struct request *request, struct json *spec, struct err *err)
+{
+    static const char *const lists[] = { "containers", "initContainers" };
+    int code = 0;
+
+    for (size_t l = 0; l < ARRAY_LEN(lists); l++) {
+        struct json *containers = json_get(spec, str_from(lists[l]));
+
+        for (uint32_t i = 0; json_is(containers, JSON_ARRAY) && i < containers->count && code == 0; i++)
+            if (l == 0 || str_is(json_str(json_member(&containers->items[i], "restartPolicy")), "Always"))
+                code = pod_resize_policy_default(request->arena, &containers->items[i], err);
+    }
+    return code;
+}
+
 static int default_pod(struct request *request, struct json *pod, struct err *err)
 {
     struct arena *arena = request->arena;
@@ -115,7 +130,7 @@ static int default_pod(struct request *request, struct json *pod, struct err *er
 
     if (!spec)
         return out_of_memory(err);
-    if ((code = pod_spec_default(request, spec, err)) < 0)
+    if ((code = pod_spec_default(request, spec, err)) < 0 || (code = default_resize_policies(request, spec, err)) < 0)
         return code;
     status = json_ensure(arena, pod, STR("status"), JSON_OBJECT);
     if (!status || !default_str(arena, status, "phase", "Pending"))
@@ -130,6 +145,8 @@ static void validate_create(struct request *request, const struct json *pod, str
 {
     (void)request;
     pod_spec_validate(causes, STR("spec"), json_member(pod, "spec"));
+    if (json_at(pod, "spec.ephemeralContainers"))
+        add_forbidden(causes, STR("spec.ephemeralContainers"), "cannot be set on create");
 }
 
 /* The old spec with what may change taken from the new one: equal to the new one, or the update is refused. */
@@ -202,23 +219,6 @@ static void validate_update(struct request *request, const struct json *pod, con
                   "previously negative)");
 }
 
-static struct str field(struct arena *arena, const struct json *pod, struct str name)
-{
-    static const struct str plain[] = {
-        STR_INIT("spec.nodeName"),           STR_INIT("spec.restartPolicy"), STR_INIT("spec.schedulerName"),
-        STR_INIT("spec.serviceAccountName"), STR_INIT("status.phase"),       STR_INIT("status.podIP"),
-        STR_INIT("status.nominatedNodeName")
-    };
-
-    (void)arena;
-    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
-        if (str_eq(name, plain[i]))
-            return field_at(pod, name);
-    if (str_is(name, "spec.hostNetwork"))
-        return field_bool_at(pod, "spec.hostNetwork");
-    return STR_NULL;
-}
-
 /* A pod that no node runs goes at once. */
 static int64_t grace(const struct json *pod, int64_t wanted)
 {
@@ -239,6 +239,7 @@ const struct rules pod_rules = {
     .default_ = default_pod,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = field,
     .grace = grace,
+    .parts = pod_parts,
+    .part_count = POD_PARTS,
 };

@@ -2,6 +2,7 @@
 #include "apiserver/registry/rules.h"
 
 static const char *const container_lists[] = { "initContainers", "containers" };
+static const char *const defaulted_lists[] = { "initContainers", "containers", "ephemeralContainers" };
 
 /* -- defaults -- */
 
@@ -153,8 +154,8 @@ int pod_spec_default(struct request *request, struct json *spec, struct err *err
     if (!spec_members_default(arena, spec))
         return out_of_memory(err);
     host_network = json_bool(json_member(spec, "hostNetwork"), false);
-    for (size_t l = 0; l < ARRAY_LEN(container_lists); l++) {
-        struct json *containers = json_get(spec, str_from(container_lists[l]));
+    for (size_t l = 0; l < ARRAY_LEN(defaulted_lists); l++) {
+        struct json *containers = json_get(spec, str_from(defaulted_lists[l]));
 
         for (uint32_t i = 0; json_is(containers, JSON_ARRAY) && i < containers->count; i++)
             if ((code = container_default(arena, &containers->items[i], host_network, err)) < 0)
@@ -294,7 +295,7 @@ static bool name_in(const struct json *containers, struct str name)
     return false;
 }
 
-static void check_container(struct causes *causes, struct str field, const struct json *container,
+void pod_container_validate(struct causes *causes, struct str field, const struct json *container,
                             const struct json *spec)
 {
     struct str name = json_str(json_member(container, "name")), image = json_str(json_member(container, "image"));
@@ -325,7 +326,7 @@ static void check_containers(struct causes *causes, struct str field, const stru
         struct str at = field_path(causes, STR_FMT ".%s[%u]", STR_ARG(field), list, i);
         struct str name = json_str(json_member(&containers->items[i], "name"));
 
-        check_container(causes, at, &containers->items[i], spec);
+        pod_container_validate(causes, at, &containers->items[i], spec);
         if (seen_before(containers, i, "name") || (init && name_in(json_member(spec, "containers"), name)))
             add_duplicate_str(causes, field_path(causes, STR_FMT ".name", STR_ARG(at)), name);
     }

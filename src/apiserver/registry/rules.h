@@ -23,13 +23,12 @@ bool default_bool(struct arena *arena, struct json *object, const char *key, boo
 struct json *default_object_member(struct arena *arena, struct json *object, const char *key);
 int out_of_memory(struct err *err);
 
-/* A field by the path of its name ("spec.nodeName"), "" when absent. */
-struct str field_at(const struct json *object, struct str path);
-struct str field_bool_at(const struct json *object, const char *path);
-
 /* -- registry/pod_spec.c: pods and the templates of all workloads -- */
 int pod_spec_default(struct request *request, struct json *spec, struct err *err);
 void pod_spec_validate(struct causes *causes, struct str field, const struct json *spec);
+/* One container of any list; field: where it stands. */
+void pod_container_validate(struct causes *causes, struct str field, const struct json *container,
+                            const struct json *spec);
 /* spec.template of a workload: its pods' labels, spec and restart policy. policies: allowed restart policies,
  * NULL-terminated. */
 int template_default(struct request *request, struct json *template, struct err *err);
@@ -43,3 +42,8 @@ int pod_resources_default(struct arena *arena, struct json *container, struct er
 void pod_resources_validate(struct causes *causes, struct str field, const struct json *resources);
 /* "Guaranteed", "Burstable", "BestEffort" */
 struct str pod_qos_class(const struct json *spec);
+
+/* registry/pod_parts.c */
+#define POD_PARTS 2
+extern const struct rule_part pod_parts[POD_PARTS];
+int pod_resize_policy_default(struct arena *arena, struct json *container, struct err *err);

@@ -212,14 +212,6 @@ static void validate_update(struct request *request, const struct json *service,
                "Invalid value: [\"" STR_FMT "\"]: may not change once set", STR_ARG(now));
 }
 
-static struct str field(struct arena *arena, const struct json *service, struct str name)
-{
-    (void)arena;
-    if (str_is(name, "spec.clusterIP") || str_is(name, "spec.type"))
-        return field_at(service, name);
-    return STR_NULL;
-}
-
 const struct rules service_rules = {
     .resource = &RESOURCE_SERVICES,
     .name_form = NAME_DNS1035,
@@ -228,6 +220,5 @@ const struct rules service_rules = {
     .default_ = default_service,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = field,
     .transact = service_transact,
 };

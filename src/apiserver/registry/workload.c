@@ -239,14 +239,6 @@ static void validate_replicationcontroller_update(struct request *request, const
     validate_replicationcontroller(request, object, causes);
 }
 
-static struct str replicas_field(struct arena *arena, const struct json *object, struct str name)
-{
-    if (!str_is(name, "status.replicas"))
-        return STR_NULL;
-    struct str text = arena_printf(arena, "%lld", (long long)json_int(json_at(object, "status.replicas"), 0));
-    return text.data ? text : STR("0");
-}
-
 const struct rules deployment_rules = {
     .resource = &RESOURCE_APPS_DEPLOYMENTS,
     .default_ = default_deployment,
@@ -258,7 +250,6 @@ const struct rules replicaset_rules = {
     .default_ = default_replicaset,
     .validate_create = validate_create,
     .validate_update = validate_update,
-    .field = replicas_field,
 };
 const struct rules statefulset_rules = {
     .resource = &RESOURCE_APPS_STATEFULSETS,
@@ -278,5 +269,4 @@ const struct rules replicationcontroller_rules = {
     .default_ = default_replicationcontroller,
     .validate_create = validate_replicationcontroller,
     .validate_update = validate_replicationcontroller_update,
-    .field = replicas_field,
 };

@@ -145,6 +145,8 @@ static int create(struct runtime *runtime, const struct container_spec *spec, st
         return err_set(err, ERR_CONFLICT, "the pod's sandbox is not ready");
     struct str cgroup = arena_printf(arena, STR_FMT "/" STR_FMT, STR_ARG(sandbox.cgroup), STR_ARG(id));
     r = complete_spec(runtime, &sandbox, cgroup, arena, &oci, err);
+    if (r == 0 && spec->pid_of > 0)
+        oci.namespaces.pid = arena_printf(arena, "/proc/%d/ns/pid", (int)spec->pid_of);
     if (r == 0)
         r = write_bundle(runtime, spec, &oci, id, &entry, err);
     if (r == 0)

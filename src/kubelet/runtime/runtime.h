@@ -95,6 +95,7 @@ struct container_spec {
     uint32_t attempt;   /* restart count */
     struct str log_path; /* absolute; the folder is made */
     bool keep_stdin, stdin_once;
+    pid_t pid_of; /* a process in whose PID namespace it runs; 0: as the sandbox says */
     struct oci_pair *labels; /* kept and given back, mean nothing here */
     size_t label_count;
     /* namespaces, cgroup_path, dev_shm and terminal's plumbing are filled in by the runtime from the sandbox. */

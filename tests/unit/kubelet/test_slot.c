@@ -48,6 +48,22 @@ static void test_stopping_restarts_nothing(void **state)
     test_sync_deinit(&test);
 }
 
+static void test_ephemeral_change_nothing(void **state)
+{
+    struct test_sync test;
+
+    test_sync_init(&test, "'spec':{'restartPolicy':'Always','containers':[{'name':'a'}],"
+                          "'ephemeralContainers':[{'name':'e','targetContainerName':'a'}]}");
+    test_sync_containers(&test, "a:run e:1");
+    assert_int_equal(test.sync.slot_count, 1);
+    assert_int_equal(test.sync.ephemeral_count, 1);
+    assert_string_equal(slot_list(&test.sync.ephemeral[0]), "ephemeralContainers");
+    assert_true(slot_has_exited(&test.sync.ephemeral[0]));
+    assert_false(slot_will_restart(&test.sync, &test.sync.ephemeral[0]));
+    assert_false(pod_is_finished(&test.sync));
+    test_sync_deinit(&test);
+}
+
 static void test_current_and_previous(void **state)
 {
     struct test_sync test;
@@ -93,7 +109,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restarts),
         cmocka_unit_test(test_stopping_restarts_nothing),
-        cmocka_unit_test(test_current_and_previous),
+        cmocka_unit_test(test_ephemeral_change_nothing), cmocka_unit_test(test_current_and_previous),
         cmocka_unit_test(test_readiness),
     };
 

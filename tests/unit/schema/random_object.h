@@ -78,6 +78,18 @@ static inline struct json random_map(struct arena *arena, struct rng *rng, const
     return map;
 }
 
+static inline struct json random_any(struct arena *arena, struct rng *rng, const struct type *type)
+{
+    static const char *const texts[][3] = {
+        [ANY_JSON] = { "{'z':[1,null,{'b':true}],'a':0.50}", "{'f:metadata':{'f:name':{}}}", "{}" },
+        [ANY_SCHEMA_OR_LIST] = { "[{'type':'string'},{}]", "{'type':'integer','maxLength':0}", "[]" },
+        [ANY_SCHEMA_OR_BOOL] = { "true", "false", "{'properties':{'a':{'additionalProperties':{'enum':[null,1]}}}}" },
+        [ANY_SCHEMA_OR_STRINGS] = { "['a','b']", "{'not':{'items':[{'$ref':''}]}}", "[]" },
+    };
+
+    return *parse(arena, texts[type->any_form][rng_below(rng, 3)]);
+}
+
 /* field: for its enum; NULL inside maps. */
 static inline struct json random_value(struct arena *arena, struct rng *rng, const struct field *field,
                                        const struct type *type, int depth)
@@ -104,7 +116,7 @@ static inline struct json random_value(struct arena *arena, struct rng *rng, con
     case TYPE_DOUBLE: return *parse(arena, rng_below(rng, 2) ? "0.1" : "-12.5");
     case TYPE_INT_OR_STRING:
         return rng_below(rng, 2) ? random_number(arena, rng, 65536) : random_text(arena, rng, strings, 1);
-    case TYPE_ANY: return *parse(arena, "{'z':[1,null,{'b':true}],'a':0.50}");
+    case TYPE_ANY: return random_any(arena, rng, type);
     case TYPE_STRUCT: return random_struct(arena, rng, type, depth - 1);
     case TYPE_LIST: return random_list(arena, rng, field, type, depth);
     case TYPE_MAP: return random_map(arena, rng, type, depth);

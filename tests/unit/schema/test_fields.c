@@ -111,6 +111,53 @@ static void test_merge_and_prune(void **state)
            "{'spec':{'template':{'spec':{'containers':[{'name':'b','image':'b:2'},{'name':'c','image':'c:1'}]}}}}");
 }
 
+#define LIST(...) "{'spec':{'template':{'spec':{'containers':[" __VA_ARGS__ "]}}}}"
+#define ONE(name) "{'name':'" name "'}"
+
+static void test_order_of_elements(void **state)
+{
+    static const struct {
+        const char *live, *config, *merged;
+    } cases[] = {
+        { LIST(ONE("a")), LIST(ONE("b")), LIST(ONE("a") "," ONE("b")) },
+        { LIST(ONE("a") "," ONE("c") "," ONE("b")), LIST(ONE("b") "," ONE("c")),
+          LIST(ONE("a") "," ONE("b") "," ONE("c")) },
+        { LIST(ONE("a") "," ONE("b") "," ONE("c")), LIST(ONE("c") "," ONE("a")),
+          LIST(ONE("b") "," ONE("c") "," ONE("a")) },
+        { LIST(ONE("a") "," ONE("x") "," ONE("b")), LIST(ONE("n") "," ONE("a") "," ONE("m") "," ONE("b")),
+          LIST(ONE("n") "," ONE("a") "," ONE("x") "," ONE("m") "," ONE("b")) },
+        { LIST(ONE("a") "," ONE("b")), LIST(""), LIST(ONE("a") "," ONE("b")) },
+    };
+    AUTO(arena) arena = arena_new(0);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+        expect(arena, cases[i].config,
+               fields_merge(arena, &TYPE_DEPLOYMENT, parse(arena, cases[i].live), parse(arena, cases[i].config)),
+               cases[i].merged);
+}
+
+/* Members that Go's objects always have are not added; pointers, maps and elements are, as such. */
+static void test_what_is_added(void **state)
+{
+    static const struct {
+        const char *new, *changed;
+    } cases[] = {
+        { "{'spec':{'replicas':1}}", "{'f:spec':{'f:replicas':{}}}" },
+        { "{'spec':{'strategy':{'rollingUpdate':{'maxSurge':1}}}}",
+          "{'f:spec':{'f:strategy':{'f:rollingUpdate':{'.':{},'f:maxSurge':{}}}}}" },
+        { "{'spec':{'selector':{'matchLabels':{'a':'b'}}}}", "{'f:spec':{'f:selector':{}}}" },
+        { "{'metadata':{'labels':{'a':'b'}}}", "{'f:metadata':{'f:labels':{'.':{},'f:a':{}}}}" },
+    };
+    AUTO(arena) arena = arena_new(0);
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct json *changed, *removed;
+
+        fields_compare(arena, &TYPE_DEPLOYMENT, parse(arena, "{}"), parse(arena, cases[i].new), &changed, &removed);
+        expect(arena, cases[i].new, changed, cases[i].changed);
+    }
+}
+
 static int count(void *arg, struct str path)
 {
     struct buf *all = arg;
@@ -154,8 +201,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arithmetic), cmocka_unit_test(test_compare), cmocka_unit_test(test_merge_and_prune),
-        cmocka_unit_test(test_paths),      cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_arithmetic),        cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_merge_and_prune),   cmocka_unit_test(test_order_of_elements),
+        cmocka_unit_test(test_what_is_added),     cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
