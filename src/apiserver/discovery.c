@@ -9,8 +9,8 @@
 
 #include "apiserver/discovery_write.h"
 #include "apiserver/document.h"
+#include "apiserver/render.h"
 #include "apiserver/server.h"
-#include "codec/yaml.h"
 
 struct entry {
     struct document document;
@@ -136,21 +136,22 @@ static bool find_document(struct discovery *discovery, struct str key, struct do
     return true;
 }
 
-enum form { FORM_JSON, FORM_YAML, FORM_AGGREGATED };
+enum form { FORM_JSON, FORM_YAML, FORM_PROTOBUF, FORM_AGGREGATED };
 
 struct choice {
     enum form form;
     struct str version; /* FORM_AGGREGATED */
     double q;
+    int precision;
 };
 
 static void consider(const struct accept_item *item, bool aggregates, struct choice *best)
 {
-    struct choice choice = { .form = FORM_JSON, .q = item->q };
+    struct choice choice = { .form = FORM_JSON, .q = item->q, .precision = accept_precision(item) };
     bool json = str_eq_nocase(item->type, STR("application/json")) || str_is(item->type, "*/*") ||
                 str_is(item->type, "application/*");
 
-    if (item->q <= best->q)
+    if (choice.q <= 0 || choice.q < best->q || (choice.q <= best->q && choice.precision <= best->precision))
         return;
     if (item->as.data) {
         if (!json || !aggregates || !str_is(item->as, "APIGroupDiscoveryList") ||
@@ -161,6 +162,8 @@ static void consider(const struct accept_item *item, bool aggregates, struct cho
         choice.version = item->version;
     } else if (str_eq_nocase(item->type, STR("application/yaml"))) {
         choice.form = FORM_YAML;
+    } else if (str_eq_nocase(item->type, STR("application/vnd.kubernetes.protobuf"))) {
+        choice.form = FORM_PROTOBUF;
     } else if (!json) {
         return;
     }
@@ -169,7 +172,7 @@ static void consider(const struct accept_item *item, bool aggregates, struct cho
 
 static int choose(const struct request *request, bool aggregates, struct choice *ret_choice, struct err *err)
 {
-    struct choice best = { .form = FORM_JSON };
+    struct choice best = { .form = FORM_JSON, .precision = -1 };
     struct str rest = request->accept;
     struct accept_item item;
 
@@ -181,21 +184,24 @@ static int choose(const struct request *request, bool aggregates, struct choice 
         consider(&item, aggregates, &best);
     if (best.q <= 0)
         return err_set(err, ERR_NOT_ACCEPTABLE,
-                       "only the following media types are accepted: application/json, application/yaml");
+                       "only the following media types are accepted: application/json, application/yaml, "
+                       "application/vnd.kubernetes.protobuf");
     *ret_choice = best;
     return 0;
 }
 
-static int reply_yaml(struct request *request, const struct document *document, struct err *err)
+static int reply_in(struct request *request, enum media_format format, const struct document *document, struct err *err)
 {
-    AUTO_DEINIT(buf, text) = BUF_INIT;
-    struct json *tree;
+    struct str bytes, copy;
     int code;
 
-    if ((code = json_parse(request->arena, blob_str(document->text), NULL, &tree, err)) < 0 ||
-        (code = yaml_write(&text, tree, err)) < 0 || (code = request_only_read(request, err)) < 0)
+    if ((code = request_only_read(request, err)) < 0 ||
+        (code = render_answer(request->arena, &format, false, blob_str(document->text), &bytes, err)) < 0)
         return code;
-    reply_buf(request, 200, "application/yaml", &text, err);
+    copy = arena_str(request->arena, bytes);
+    if (!copy.data)
+        return err_set(err, ERR_NO_MEMORY, "answer");
+    reply_text(request, 200, media_content_type(&(struct media){ .format = format }), copy);
     return 0;
 }
 
@@ -220,8 +226,10 @@ int discovery_handle(struct request *request, struct err *err)
     }
     if (!find_document(discovery, key, &document))
         return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
-    code = choice.form == FORM_YAML ? reply_yaml(request, &document, err)
-                                    : document_reply(request, &document, content_type, NULL, err);
+    if (choice.form == FORM_YAML || choice.form == FORM_PROTOBUF)
+        code = reply_in(request, choice.form == FORM_YAML ? MEDIA_YAML : MEDIA_PROTOBUF, &document, err);
+    else
+        code = document_reply(request, &document, content_type, NULL, err);
     document_deinit(&document);
     return code;
 }

@@ -1,6 +1,6 @@
 /* dispatch.c - which handler a request goes to, once it is known what it asks and that it may. */
 #include "apiserver/decode.h"
-#include "apiserver/list_stream.h"
+#include "apiserver/list.h"
 #include "apiserver/log.h"
 #include "apiserver/proxy.h"
 #include "apiserver/registry.h"
@@ -78,15 +78,6 @@ bool request_is_quick(const struct request *request)
     return request->info.verb == VERB_GET && is_plain(request) && request->media.shape == SHAPE_OBJECT;
 }
 
-static int run_list(struct request *request, struct err *err)
-{
-    int code = list_open(request, &request->list, err);
-
-    if (code < 0 || (request->media.format == MEDIA_JSON && !request->media.pretty))
-        return code;
-    return list_whole(request, err);
-}
-
 static int run_resource(struct request *request, struct err *err)
 {
     struct write *write = NULL;
@@ -109,7 +100,7 @@ static int run_resource(struct request *request, struct err *err)
         return fail_not_supported(request, err, arena_cstr(request->arena, request->info.subresource));
     switch (request->info.verb) {
     case VERB_GET: return get_run(request, err);
-    case VERB_LIST: return run_list(request, err);
+    case VERB_LIST: return list_open(request, &request->list, err);
     case VERB_WATCH: return watch_open(request, &request->watch, err);
     case VERB_DELETE_COLLECTION: return delete_collection_run(request, err);
     case VERB_CREATE: return review_run(request, err);

@@ -4,6 +4,8 @@
  * on the executor. A write comes back from the store's group commit and is answered on that thread. The request lives
  * in the exchange's arena: after the reply neither may be touched. */
 #include "apiserver/custom.h"
+#include "apiserver/gzip.h"
+#include "apiserver/headers.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/metrics.h"
@@ -18,46 +20,23 @@ struct http_job {
     struct http_exchange *exchange;
 };
 
-/* 299 - "text", quotes and backslashes escaped, controls left out. */
-static void send_warning(struct http_job *job, struct str text)
-{
-    AUTO_DEINIT(buf, value) = BUF_INIT;
-
-    buf_init(&value, 4096);
-    buf_add_cstr(&value, "299 - \"");
-    for (size_t i = 0; i < text.len; i++) {
-        char c = text.data[i];
-
-        if (c == '"' || c == '\\')
-            buf_add_char(&value, '\\');
-        if ((unsigned char)c >= 0x20 && c != 0x7f)
-            buf_add_char(&value, c);
-    }
-    buf_add_char(&value, '"');
-    if (buf_ok(&value))
-        http_reply_header(job->exchange, "warning", buf_str(&value));
-}
-
-static void send_headers(struct http_job *job)
+/* Compresses the reply; it stays as it is when that fails. */
+static void pack(struct http_job *job)
 {
     struct request *request = &job->request;
-    bool cached = false;
-    char seconds[16];
+    AUTO(gzip) gzip = NULL;
+    AUTO_DEINIT(buf, packed) = BUF_INIT;
+    struct blob *blob;
 
-    for (size_t i = 0; i < request->reply.warning_count; i++)
-        send_warning(job, request->reply.warnings[i]);
-    if (request->failure.retry_after && request->reply.status >= 400) {
-        snprintf(seconds, sizeof seconds, "%d", request->failure.retry_after);
-        http_reply_header(job->exchange, "retry-after", str_from(seconds));
-    }
-    for (size_t i = 0; i < request->reply.header_count; i++) {
-        const struct http_header *header = &request->reply.headers[i];
-
-        http_reply_header(job->exchange, header->name.data, header->value);
-        cached = cached || str_is(header->name, "cache-control");
-    }
-    if (!cached)
-        http_reply_header(job->exchange, "cache-control", STR("no-cache, private"));
+    if (gzip_new(&gzip, NULL) < 0 || gzip_add(gzip, request->reply.text, true, &packed, NULL) < 0)
+        return;
+    blob = blob_copy(buf_str(&packed));
+    if (!blob)
+        return;
+    blob_unref(request->reply.blob);
+    request->reply.blob = blob;
+    request->reply.text = blob_str(blob);
+    headers_send_gzip(job->exchange);
 }
 
 static void send_reply(struct http_job *job)
@@ -71,7 +50,9 @@ static void send_reply(struct http_job *job)
 
     reply_finish(request);
     metrics_request_done(request);
-    send_headers(job);
+    headers_send(request, job->exchange);
+    if (request->reply.text.len > GZIP_THRESHOLD && headers_take_gzip(request))
+        pack(job);
     /* From here on only what is ours: the exchange takes the request with it. */
     part = (struct http_part){ request->reply.text, request->reply.blob };
     snapshot = TAKE(request->snapshot);
@@ -83,6 +64,11 @@ static void send_reply(struct http_job *job)
     store_snapshot_close(snapshot);
     blob_unref(part.blob);
     custom_unref(custom);
+}
+
+static void send_later(void *arg)
+{
+    send_reply(arg);
 }
 
 static void send_error(struct http_job *job, const struct err *err)
@@ -170,6 +156,10 @@ static void handle(void *ctx, struct http_exchange *exchange)
     }
     if (request_is_quick(&job->request)) {
         request_run(&job->request);
+        /* Compressing takes too long for a loop. */
+        if (job->request.reply.status && job->request.reply.text.len > GZIP_THRESHOLD &&
+            headers_take_gzip(&job->request) && executor_post(server->options.executor, send_later, job, NULL) == 0)
+            return;
         answer(job);
         return;
     }

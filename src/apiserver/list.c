@@ -266,6 +266,25 @@ int list_next(struct listing *list, const struct list_sink *sink, size_t max_byt
     return code;
 }
 
+void list_note_place(const struct listing *list, struct list_place *ret_place)
+{
+    if (list->start.len)
+        memcpy(ret_place->start, list->start.data, list->start.len);
+    ret_place->start_len = list->start.len;
+    ret_place->found = list->found;
+    ret_place->remaining = list->remaining;
+    ret_place->counted = list->counted;
+}
+
+void list_go_back(struct listing *list, const struct list_place *place)
+{
+    note_start(list, str_of(place->start, place->start_len));
+    list->found = place->found;
+    list->remaining = place->remaining;
+    list->counted = place->counted;
+    list->more = list->ended = false;
+}
+
 static void write_token(const struct listing *list, struct json_writer *w)
 {
     AUTO_DEINIT(buf, token) = BUF_INIT;

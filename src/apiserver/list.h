@@ -35,6 +35,15 @@ int list_open_with(struct request *request, const struct selection *selection, r
 struct listing *list_close(struct listing *list);
 /* Up to about that many bytes of items. 1: there is more; 0: that was the end. */
 int list_next(struct listing *list, const struct list_sink *sink, size_t max_bytes, struct err *err);
+/* A place between two chunks, to go back to: the chunks behind it come again, at the same revision. */
+struct list_place {
+    char start[STORE_KEY_MAX + 1];
+    size_t start_len;
+    uint64_t found, remaining;
+    bool counted;
+};
+void list_note_place(const struct listing *list, struct list_place *ret_place);
+void list_go_back(struct listing *list, const struct list_place *place);
 /* {"resourceVersion":"7","continue":"...","remainingItemCount":3} */
 void list_write_meta(const struct listing *list, struct buf *buf);
 /* ?resourceVersion= as a number; absent is 0. */

@@ -29,6 +29,10 @@ static void parse_item(struct str text, struct accept_item *item)
             item->version = value;
         } else if (str_is(key, "stream")) {
             item->stream = value;
+        } else if (str_is(key, "sv")) {
+            item->server_version = value;
+        } else if (str_is(key, "pretty")) {
+            item->pretty = str_is(value, "1");
         }
     }
 }
@@ -43,26 +47,43 @@ bool accept_next(struct str *rest, struct accept_item *ret_item)
     return true;
 }
 
+int accept_precision(const struct accept_item *item)
+{
+    if (str_has_prefix(item->type, STR("*")))
+        return 0;
+    return str_has_suffix(item->type, STR("/*")) ? 1 : 2;
+}
+
 static bool accept_format(struct str type, enum media_format *ret_format)
 {
-    if (str_eq_nocase(type, STR("application/json")) || str_is(type, "*/*") || str_is(type, "application/*")) {
-        *ret_format = MEDIA_JSON;
-        return true;
-    }
-    if (str_eq_nocase(type, STR("application/yaml"))) {
-        *ret_format = MEDIA_YAML;
+    static const struct {
+        struct str type;
+        enum media_format format;
+    } formats[] = {
+        { STR_INIT("application/json"), MEDIA_JSON },
+        { STR_INIT("application/yaml"), MEDIA_YAML },
+        { STR_INIT("application/vnd.kubernetes.protobuf"), MEDIA_PROTOBUF },
+        { STR_INIT("application/*"), MEDIA_JSON },
+        { STR_INIT("*/*"), MEDIA_JSON },
+        { STR_INIT("*"), MEDIA_JSON },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(formats); i++) {
+        if (!str_eq_nocase(type, formats[i].type))
+            continue;
+        *ret_format = formats[i].format;
         return true;
     }
     return false;
 }
 
-static bool accept_shape(const struct accept_item *item, struct media *media)
+static bool accept_shape(const struct accept_item *item, const struct media_offer *offer, struct media *media)
 {
     media->shape = SHAPE_OBJECT;
     media->version = STR_NULL;
-    if (!item->as.data)
-        return true;
-    if (item->group.data && !str_is(item->group, "meta.k8s.io"))
+    if (!item->as.data && !item->group.data && !item->version.data)
+        return media->format != MEDIA_PROTOBUF || offer->protobuf;
+    if (!offer->shapes || !str_is(item->group, "meta.k8s.io"))
         return false;
     if (!str_is(item->version, "v1") && !str_is(item->version, "v1beta1"))
         return false;
@@ -73,36 +94,98 @@ static bool accept_shape(const struct accept_item *item, struct media *media)
         media->shape = SHAPE_PARTIAL;
     else
         return false;
-    return true;
+    return media->shape != SHAPE_TABLE || media->format != MEDIA_PROTOBUF;
 }
 
-int negotiate_accept(struct str accept, struct media *ret_media, struct err *err)
+static bool accept_stream(const struct accept_item *item, const struct media *media)
+{
+    return str_empty(item->stream) || (str_is(item->stream, "watch") && media->format != MEDIA_YAML);
+}
+
+/* False: nothing of the list is on offer. */
+static bool choose(struct str accept, const struct media_offer *offer, struct media *ret_media)
 {
     struct media media = { 0 }, best = { 0 };
-    double best_q = 0;
     struct str rest = accept;
     struct accept_item item;
+    double best_q = 0;
+    int best_precision = -1;
 
     if (str_empty(str_trim(accept))) {
-        *ret_media = media;
-        return 0;
+        *ret_media = best;
+        return true;
     }
     while (accept_next(&rest, &item)) {
-        if (item.q <= best_q || !accept_format(item.type, &media.format) || !accept_shape(&item, &media))
+        int precision = accept_precision(&item);
+
+        if (item.q <= 0 || item.q < best_q || (item.q <= best_q && precision <= best_precision))
             continue;
+        if (!accept_format(item.type, &media.format) || !accept_shape(&item, offer, &media) ||
+            !accept_stream(&item, &media) || !str_empty(item.server_version))
+            continue;
+        media.pretty = item.pretty;
         best = media;
         best_q = item.q;
+        best_precision = precision;
     }
-    if (best_q <= 0)
+    if (best_q > 0)
+        *ret_media = best;
+    return best_q > 0;
+}
+
+static int not_acceptable(const struct media_offer *offer, struct err *err)
+{
+    const char *protobuf = offer->protobuf ? ", application/vnd.kubernetes.protobuf" : "";
+
+    if (offer->watch)
         return err_set(err, ERR_NOT_ACCEPTABLE,
-                       "only the following media types are accepted: application/json, application/yaml");
-    *ret_media = best;
+                       "only the following media types are accepted: application/json;stream=watch%s%s", protobuf,
+                       offer->protobuf ? ";stream=watch" : "");
+    return err_set(err, ERR_NOT_ACCEPTABLE,
+                   "only the following media types are accepted: application/json, application/yaml%s", protobuf);
+}
+
+int negotiate_accept(struct str accept, const struct media_offer *offer, struct media *ret_media, struct err *err)
+{
+    struct media media;
+
+    if (!choose(accept, offer, &media) || (offer->watch && media.format == MEDIA_YAML))
+        return not_acceptable(offer, err);
+    media.status_format = negotiate_status(accept);
+    *ret_media = media;
     return 0;
+}
+
+enum media_format negotiate_status(struct str accept)
+{
+    static const struct media_offer offer = { .protobuf = true };
+    struct media media = { 0 };
+
+    return choose(accept, &offer, &media) ? media.format : MEDIA_JSON;
 }
 
 const char *media_content_type(const struct media *media)
 {
-    return media->format == MEDIA_YAML ? "application/yaml" : "application/json";
+    static const char *const types[] = { "application/json", "application/yaml",
+                                         "application/vnd.kubernetes.protobuf" };
+
+    return types[media->format];
+}
+
+const char *media_watch_content_type(const struct media *media)
+{
+    return media->format == MEDIA_PROTOBUF ? "application/vnd.kubernetes.protobuf;stream=watch"
+                                           : media_content_type(media);
+}
+
+bool negotiate_gzip(struct str accept_encoding)
+{
+    struct str part;
+
+    while (accept_encoding.data && str_split(&accept_encoding, ',', &part))
+        if (str_is(str_trim(part), "gzip"))
+            return true;
+    return false;
 }
 
 int negotiate_body(struct str content_type, bool patch, enum body_kind *ret_kind, struct err *err)

@@ -1,12 +1,7 @@
-/* reply.c - answers: a stored object's bytes as they are when that is what was asked for, else through a tree into the
- * version, shape (Table, metadata only) and format (YAML, indented) asked for. */
-#include "apiserver/convert.h"
+/* reply.c - short answers: set as JSON on the way through the pipeline, brought into what was asked for at its end. */
+#include "apiserver/render.h"
 #include "apiserver/server.h"
-#include "apiserver/table.h"
-#include "codec/yaml.h"
-#include "schema/object.h"
 
-#define RENDERED_MAX (128u << 20)
 #define ERROR_RESERVE (64u << 10)
 
 void reply_text(struct request *request, int status, const char *content_type, struct str text)
@@ -15,7 +10,7 @@ void reply_text(struct request *request, int status, const char *content_type, s
     request->reply.content_type = content_type;
     request->reply.blob = blob_unref(request->reply.blob);
     request->reply.text = text;
-    request->reply.object = false;
+    request->reply.object = request->reply.failure = false;
 }
 
 int reply_header(struct request *request, const char *name, struct str value, struct err *err)
@@ -86,6 +81,7 @@ void reply_error(struct request *request, const struct err *err)
         reply_text(request, status_code(err, &request->failure), NULL, text);
     else
         reply_text(request, 503, "application/json", str_of(last_resort, sizeof last_resort - 1));
+    request->reply.failure = true;
 }
 
 struct table_format request_table_format(const struct request *request)
@@ -101,84 +97,37 @@ struct table_format request_table_format(const struct request *request)
     };
 }
 
-static int write_shape(struct request *request, struct json *object, struct buf *buf, struct err *err)
+static int finish(struct request *request, struct err *err)
 {
-    struct table_format format = request_table_format(request);
+    struct reply *reply = &request->reply;
+    enum media_format format = reply->failure ? request->media.status_format : request->media.format;
+    struct str bytes;
+    int code;
 
-    if (request->media.shape == SHAPE_PARTIAL) {
-        partial_write(buf, request->media.version, object);
-        return 0;
+    if (reply->object && reply->resource) {
+        struct render render;
+
+        render_init(&render, request);
+        render.storage = reply->resource;
+        code = render_object(&render, request->arena, reply->text, &bytes, err);
+    } else {
+        code = render_answer(request->arena, &format, request->media.pretty, reply->text, &bytes, err);
     }
-    return table_write(request->arena, buf, request->resource, &format, true, object, STR_NULL, err);
-}
-
-static int write_format(struct request *request, const struct json *tree, struct buf *buf, struct err *err)
-{
-    if (request->media.format == MEDIA_YAML)
-        return yaml_write(buf, tree, err);
-    if (request->media.pretty)
-        json_write_pretty(buf, tree, 2);
-    else
-        json_write(buf, tree);
+    if (code < 0)
+        return code;
+    if (bytes.data != reply->text.data)
+        reply->blob = blob_unref(reply->blob);
+    reply->text = bytes;
+    reply->content_type = media_content_type(&(struct media){ .format = format });
     return 0;
-}
-
-/* The object in the version asked for. */
-static int convert_reply(struct request *request, struct json *tree, struct err *err)
-{
-    const struct resource *from = request->reply.resource;
-    int code;
-
-    if (!from || from == request->resource)
-        return 0;
-    if ((code = convert_object(request->arena, from, request->resource, tree, err)) < 0)
-        return code;
-    return object_normalize(request->arena, request->resource->type, tree, NULL, err);
-}
-
-static int render(struct request *request, struct buf *buf, struct err *err)
-{
-    bool shaped = request->reply.object && request->media.shape != SHAPE_OBJECT;
-    bool formatted = request->media.format != MEDIA_JSON || request->media.pretty;
-    struct json *tree;
-    int code;
-
-    if ((code = json_parse(request->arena, request->reply.text, NULL, &tree, err)) < 0)
-        return err_set(err, ERR_INTERNAL, "the answer is not JSON");
-    if (request->reply.object && (code = convert_reply(request, tree, err)) < 0)
-        return code;
-    if (!shaped)
-        return write_format(request, tree, buf, err);
-    if ((code = write_shape(request, tree, buf, err)) < 0 || !formatted)
-        return code;
-    struct str text = arena_str(request->arena, buf_str(buf));
-    buf_clear(buf);
-    if (!text.data || json_parse(request->arena, text, NULL, &tree, err) < 0)
-        return err_set(err, ERR_NO_MEMORY, "answer");
-    return write_format(request, tree, buf, err);
 }
 
 void reply_finish(struct request *request)
 {
-    struct reply *reply = &request->reply;
-    bool other_version = reply->object && reply->resource && reply->resource != request->resource;
-    bool shaped = reply->object && request->media.shape != SHAPE_OBJECT;
-    AUTO_DEINIT(buf, buf) = BUF_INIT;
     struct err err = { 0 };
-    int status = reply->status;
 
-    buf_init(&buf, RENDERED_MAX); /* indenting can make a thousand bytes of one */
-    if (reply->content_type)
+    if (request->reply.content_type || finish(request, &err) == 0)
         return;
-    if (!other_version && !shaped && request->media.format == MEDIA_JSON && !request->media.pretty) {
-        reply->content_type = "application/json";
-        return;
-    }
-    if (render(request, &buf, &err) < 0) {
-        request->media = (struct media){ 0 };
-        reply_error(request, &err);
-        reply->content_type = "application/json";
-        return;
-    }
-    reply_buf(request, status, media_content_type(&request->media), &buf, &err);
+    reply_error(request, &err);
+    request->reply.content_type = "application/json";
 }

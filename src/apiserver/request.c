@@ -136,9 +136,9 @@ static int find_resource(struct request *request, struct err *err)
     if (is_heartbeat(info))
         return 0;
     entry = apiserver_resource(request->server, info->group, info->version, info->plural);
-    resource = entry ? entry->resource
-                     : custom_find(request->server->customs, info->group, info->version, info->plural,
-                                   &request->custom);
+    resource = entry
+                   ? entry->resource
+                   : custom_find(request->server->customs, info->group, info->version, info->plural, &request->custom);
     if (!resource)
         return unknown_resource(err);
     request->resource = resource;
@@ -199,6 +199,13 @@ static int check_encoding(const struct request *request, struct err *err)
     return err_set(err, ERR_UNSUPPORTED_MEDIA_TYPE, "the body of the request is encoded; no encoding is supported");
 }
 
+/* A log is plain text whatever is asked for; what lies behind a proxy has its own ways. */
+static bool answers_for_itself(const struct request *request)
+{
+    return request->subresource &&
+           (str_is(request->subresource->name, "log") || str_is(request->subresource->name, "proxy"));
+}
+
 int request_route(struct request *request, const struct http_request *http, struct err *err)
 {
     struct str pretty;
@@ -210,6 +217,7 @@ int request_route(struct request *request, const struct http_request *http, stru
     request->content_type = http_request_header(http, STR("content-type"));
     request->accept = http_request_header(http, STR("accept"));
     request->user_agent = http_request_header(http, STR("user-agent"));
+    request->media.status_format = negotiate_status(request->accept);
     if ((code = authn_user(request->arena, http, &request->user, err)) < 0)
         return code;
     if (!http_params_parse(request->arena, http->query, &request->params))
@@ -218,14 +226,19 @@ int request_route(struct request *request, const struct http_request *http, stru
         return code;
     if ((code = request_check(request, err)) < 0 || (code = check_encoding(request, err)) < 0)
         return code;
-    if (!request->info.is_resource)
-        return 0;
-    /* A log is plain text whatever is asked for; what lies behind a proxy answers for itself. */
-    if (!(request->subresource &&
-          (str_is(request->subresource->name, "log") || str_is(request->subresource->name, "proxy"))) &&
-        (code = negotiate_accept(request->accept, &request->media, err)) < 0)
-        return code;
+    if (request->info.is_resource && !answers_for_itself(request)) {
+        bool custom = request->resource && resource_is_custom(request->resource);
+        const struct media_offer offer = {
+            .shapes = request->resource != NULL,
+            .protobuf = !custom || (request->subresource && str_is(request->subresource->name, "scale")),
+            .watch = request->info.verb == VERB_WATCH,
+        };
+
+        if ((code = negotiate_accept(request->accept, &offer, &request->media, err)) < 0)
+            return code;
+    }
     pretty = request_param(request, "pretty");
-    request->media.pretty = !str_empty(pretty) && param_bool(&request->params, STR("pretty"));
+    if (!str_empty(pretty))
+        request->media.pretty = param_bool(&request->params, STR("pretty"));
     return 0;
 }

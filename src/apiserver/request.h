@@ -28,7 +28,8 @@ struct reply {
     const char *content_type; /* NULL: by media, for objects */
     struct blob *blob;        /* the bytes, or NULL: text */
     struct str text;
-    bool object; /* a stored object's JSON: still to be brought into version, shape and format asked for */
+    bool object;  /* a stored object's JSON: still to be brought into version, shape and format asked for */
+    bool failure; /* a Status that says what went wrong */
     const struct resource *resource; /* object: of what (its storage version), request->resource normally */
     struct str allow_origin;
     struct http_header headers[REPLY_HEADERS_MAX]; /* beside those every answer has; one of these takes its place */

@@ -1,20 +1,23 @@
-/* watch_stream.c - a watch over HTTP: frames of {"type":...,"object":...} and a newline.
+/* watch_stream.c - a watch over HTTP: frames of {"type":...,"object":...} and a newline, or in protobuf a length of
+ * four bytes and a WatchEvent with the object in its envelope.
  *
- * An event's object is the store's own buffer, shared by all watchers; a slow reader leaves its events in the store
+ * An event's object is the store's own buffer, shared by all watchers, and so is its protobuf form, made by the first
+ * of them that wants it; a slow reader leaves its events in the store
  * (which serves it from disk), so what a watch holds is bounded by the exchange's queue. It begins, when asked, with
  * what exists, as a list by chunks at one revision, and goes on from that revision. A timer wakes it for bookmarks and
  * for its end. */
-#include "apiserver/convert.h"
 #include "apiserver/custom.h"
+#include "apiserver/headers.h"
 #include "apiserver/metrics.h"
+#include "apiserver/render.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
-#include "apiserver/table.h"
 #include "apiserver/watch.h"
-#include "schema/object.h"
+#include "codec/pb_wire.h"
 
 #define INITIAL_CHUNK (64u << 10)
 #define EVENTS_PER_STEP 64
+#define EVENT_MAX (64u << 20)
 
 enum phase { PHASE_INITIAL, PHASE_START, PHASE_LIVE };
 
@@ -23,134 +26,183 @@ struct watcher {
     struct watch *watch;
     struct listing *list; /* PHASE_INITIAL */
     enum phase phase;
+    struct http_exchange *exchange;
     struct stream *stream;
     struct executor_timer *timer;
     nsec_t deadline, next_bookmark;
+    bool begun;
     bool columns_sent; /* Table: definitions go with the first frame only */
-    struct buf out;
-    struct table_format format;
+    struct render render;
+    struct arena arena; /* of one event */
 };
-
-static bool is_raw(const struct request *request)
-{
-    return request->media.shape == SHAPE_OBJECT && request->resource == request_storage(request);
-}
 
 static struct clock *clock_of(const struct watcher *watcher)
 {
     return watcher->request->server->options.clock;
 }
 
-static void flush(struct watcher *watcher)
-{
-    struct http_part part = { buf_str(&watcher->out), NULL };
+/* -- frames -- */
 
-    if (part.bytes.len)
-        stream_write(watcher->stream, &part, 1);
-    buf_clear(&watcher->out);
+static const struct kind {
+    struct str text, json_head;
+} kinds[] = {
+    [WATCH_ADDED] = { STR_INIT("ADDED"), STR_INIT("{\"type\":\"ADDED\",\"object\":") },
+    [WATCH_MODIFIED] = { STR_INIT("MODIFIED"), STR_INIT("{\"type\":\"MODIFIED\",\"object\":") },
+    [WATCH_DELETED] = { STR_INIT("DELETED"), STR_INIT("{\"type\":\"DELETED\",\"object\":") },
+    [WATCH_BOOKMARK] = { STR_INIT("BOOKMARK"), STR_INIT("{\"type\":\"BOOKMARK\",\"object\":") },
+};
+static const struct kind kind_error = { STR_INIT("ERROR"), STR_INIT("{\"type\":\"ERROR\",\"object\":") };
+
+static int no_memory(struct err *err)
+{
+    return err_set(err, ERR_NO_MEMORY, "watch event");
 }
 
-static const char *kind_text(enum watch_kind kind)
+/* WatchEvent {type = 1, object = 2 {raw = 1}} up to the object's bytes, its length before it. */
+static struct str protobuf_head(struct arena *arena, struct str kind, size_t object_len)
 {
-    static const char *const texts[] = { "ADDED", "MODIFIED", "DELETED", "BOOKMARK" };
+    struct pb_writer w;
+    uint8_t length[4];
+    size_t len;
 
-    return texts[kind];
+    pb_begin(&w, arena, 0);
+    pb_put_varint(&w, object_len);
+    pb_put_varint(&w, 1 << 3 | PB_BYTES);
+    pb_put_varint(&w, pb_len(&w) + object_len);
+    pb_put_varint(&w, 2 << 3 | PB_BYTES);
+    pb_field_bytes(&w, 1, kind);
+    len = pb_len(&w) + object_len;
+    for (int i = 0; i < 4; i++)
+        length[i] = (uint8_t)(len >> (24 - 8 * i));
+    pb_put(&w, str_of(length, sizeof length));
+    return pb_end(&w);
 }
 
-/* An object in another version or shape. */
-static int render(struct watcher *watcher, struct str text, struct err *err)
+/* blob: object lies in it; NULL: it is copied. */
+static int put_frame(struct watcher *watcher, const struct kind *kind, struct str object, struct blob *blob,
+                     struct err *err)
 {
-    struct request *request = watcher->request;
-    AUTO(arena) arena = arena_new(64u << 20);
-    struct json *object;
-    int code;
+    bool protobuf = watcher->render.media.format == MEDIA_PROTOBUF;
+    struct str head = protobuf ? protobuf_head(&watcher->arena, kind->text, object.len) : kind->json_head;
+    struct http_part parts[] = { { head, NULL }, { object, blob }, { STR("}\n"), NULL } };
 
-    if (!arena)
-        return err_set(err, ERR_NO_MEMORY, "watch event");
-    arena->budget = request->arena->budget;
-    watcher->format.now = clock_wall(clock_of(watcher));
-    if ((code = json_parse(arena, text, NULL, &object, err)) < 0)
-        return code;
-    if (request->resource != request_storage(request)) {
-        if ((code = convert_object(arena, request_storage(request), request->resource, object, err)) < 0 ||
-            (code = object_normalize(arena, request->resource->type, object, NULL, err)) < 0)
-            return code;
-        text = STR_NULL;
-    }
-    if (request->media.shape == SHAPE_TABLE) {
-        bool columns = !watcher->columns_sent;
-
-        watcher->columns_sent = true;
-        watcher->format.now = clock_wall(request->server->options.clock);
-        return table_write(arena, &watcher->out, request->resource, &watcher->format, columns, object, text, err);
-    }
-    if (request->media.shape == SHAPE_PARTIAL)
-        partial_write(&watcher->out, request->media.version, object);
-    else
-        json_write(&watcher->out, object);
+    if (!head.data)
+        return no_memory(err);
+    stream_write(watcher->stream, parts, protobuf ? 2 : 3);
     return 0;
 }
 
-static int write_frame(struct watcher *watcher, enum watch_kind kind, struct str text, struct blob *blob,
+static int render(struct watcher *watcher, struct str text, struct str *ret_object, struct err *err)
+{
+    watcher->render.table.now = clock_wall(clock_of(watcher));
+    watcher->render.no_columns = watcher->columns_sent;
+    watcher->columns_sent = true;
+    return render_object(&watcher->render, &watcher->arena, text, ret_object, err);
+}
+
+/* The event's object in protobuf, made once for all watchers. The event keeps the reference. */
+static int shared_protobuf(struct watcher *watcher, struct store_event *event, struct blob **ret_blob, struct err *err)
+{
+    struct blob *present = atomic_load_explicit(&event->encoded, memory_order_acquire), *blob;
+    struct str bytes;
+    int code;
+
+    if (!present) {
+        if ((code = render(watcher, blob_str(event->value), &bytes, err)) < 0)
+            return code;
+        blob = blob_copy(bytes);
+        if (!blob)
+            return no_memory(err);
+        if (atomic_compare_exchange_strong(&event->encoded, &present, blob))
+            present = blob;
+        else
+            blob_unref(blob);
+    }
+    *ret_blob = present;
+    return 0;
+}
+
+/* event: NULL when text is not its value. */
+static int write_frame(struct watcher *watcher, enum watch_kind kind, struct str text, struct store_event *event,
                        struct err *err)
 {
+    const struct render *r = &watcher->render;
+    bool shared = event && r->media.shape == SHAPE_OBJECT && r->resource == r->storage;
+    struct blob *blob = NULL;
     int code;
 
-    if (is_raw(watcher->request)) {
-        static const struct str heads[] = { STR_INIT("{\"type\":\"ADDED\",\"object\":"),
-                                            STR_INIT("{\"type\":\"MODIFIED\",\"object\":"),
-                                            STR_INIT("{\"type\":\"DELETED\",\"object\":") };
-        struct http_part parts[] = { { heads[kind], NULL }, { text, blob }, { STR("}\n"), NULL } };
-
-        stream_write(watcher->stream, parts, ARRAY_LEN(parts));
-        return 0;
+    arena_reset(&watcher->arena);
+    if (shared && r->media.format == MEDIA_PROTOBUF) {
+        if ((code = shared_protobuf(watcher, event, &blob, err)) < 0)
+            return code;
+        return put_frame(watcher, &kinds[kind], blob_str(blob), blob, err);
     }
-    buf_printf(&watcher->out, "{\"type\":\"%s\",\"object\":", kind_text(kind));
-    if ((code = render(watcher, text, err)) < 0)
+    if (shared && render_is_stored(r))
+        return put_frame(watcher, &kinds[kind], text, event->value, err);
+    if ((code = render(watcher, text, &text, err)) < 0)
         return code;
-    buf_add_cstr(&watcher->out, "}\n");
-    if (!buf_ok(&watcher->out))
-        return err_set(err, ERR_NO_MEMORY, "watch event");
-    flush(watcher);
-    return 0;
+    return put_frame(watcher, &kinds[kind], text, NULL, err);
 }
 
-static void write_bookmark(struct watcher *watcher, revision_t revision, bool initial_end)
+/* An object with nothing but its metadata. */
+static struct str bookmark_object(struct watcher *watcher, struct str meta)
 {
-    struct request *request = watcher->request;
-    struct str group = request->resource->group, version = request->resource->version, kind = request->resource->kind;
-    char meta[160];
+    const struct resource *resource = watcher->render.resource;
 
-    snprintf(meta, sizeof meta, "{%s\"resourceVersion\":\"%llu\"}",
-             initial_end ? "\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}," : "",
-             (unsigned long long)revision);
-    buf_add_cstr(&watcher->out, "{\"type\":\"BOOKMARK\",\"object\":");
-    if (request->media.shape == SHAPE_TABLE) {
-        table_write_head(&watcher->out, request->resource, &watcher->format, !watcher->columns_sent);
-        table_write_tail(&watcher->out, str_from(meta));
-        watcher->columns_sent = true;
+    return arena_printf(&watcher->arena,
+                        "{\"kind\":\"" STR_FMT "\",\"apiVersion\":\"" STR_FMT "%s" STR_FMT "\",\"metadata\":" STR_FMT
+                        "}",
+                        STR_ARG(resource->kind), STR_ARG(resource->group), str_empty(resource->group) ? "" : "/",
+                        STR_ARG(resource->version), STR_ARG(meta));
+}
+
+static struct str bookmark_table(struct watcher *watcher, struct str meta)
+{
+    AUTO_DEINIT(buf, table) = BUF_INIT;
+
+    table_write_head(&table, watcher->render.resource, &watcher->render.table, !watcher->columns_sent);
+    table_write_tail(&table, meta);
+    watcher->columns_sent = true;
+    return buf_ok(&table) ? arena_str(&watcher->arena, buf_str(&table)) : STR_NULL;
+}
+
+static int write_bookmark(struct watcher *watcher, revision_t revision, bool initial_end, struct err *err)
+{
+    struct render as_it_is = watcher->render;
+    struct str meta, object;
+    int code = 0;
+
+    arena_reset(&watcher->arena);
+    meta = arena_printf(&watcher->arena, "{%s\"resourceVersion\":\"%llu\"}",
+                        initial_end ? "\"annotations\":{\"k8s.io/initial-events-end\":\"true\"}," : "",
+                        (unsigned long long)revision);
+    if (!meta.data)
+        return no_memory(err);
+    if (watcher->render.media.shape == SHAPE_TABLE) {
+        object = bookmark_table(watcher, meta);
     } else {
-        if (request->media.shape == SHAPE_PARTIAL) {
-            group = STR("meta.k8s.io");
-            version = request->media.version;
-            kind = STR("PartialObjectMetadata");
-        }
-        buf_printf(&watcher->out,
-                   "{\"kind\":\"" STR_FMT "\",\"apiVersion\":\"" STR_FMT "%s" STR_FMT "\",\"metadata\":%s}",
-                   STR_ARG(kind), STR_ARG(group), str_empty(group) ? "" : "/", STR_ARG(version), meta);
+        object = bookmark_object(watcher, meta);
+        as_it_is.storage = as_it_is.resource;
+        if (object.data)
+            code = render_object(&as_it_is, &watcher->arena, object, &object, err);
     }
-    buf_add_cstr(&watcher->out, "}\n");
-    flush(watcher);
+    if (code < 0 || !object.data)
+        return code < 0 ? code : no_memory(err);
+    return put_frame(watcher, &kinds[WATCH_BOOKMARK], object, NULL, err);
 }
 
 /* The last frame of a watch that cannot go on. */
 static enum stream_step end_with(struct watcher *watcher, const struct err *err)
 {
-    buf_clear(&watcher->out);
-    buf_add_cstr(&watcher->out, "{\"type\":\"ERROR\",\"object\":");
-    status_write(&watcher->out, err, NULL);
-    buf_add_cstr(&watcher->out, "}\n");
-    flush(watcher);
+    enum media_format format = watcher->render.media.format;
+    AUTO_DEINIT(buf, status) = BUF_INIT;
+    struct str object;
+
+    arena_reset(&watcher->arena);
+    status_write(&status, err, NULL);
+    if (!buf_ok(&status) || render_answer(&watcher->arena, &format, false, buf_str(&status), &object, NULL) < 0 ||
+        put_frame(watcher, &kind_error, object, NULL, NULL) < 0)
+        return STREAM_ABORT;
     return STREAM_END;
 }
 
@@ -174,9 +226,9 @@ static enum stream_step produce_initial(struct watcher *watcher)
     watcher->watch->after = watcher->list->revision;
     watcher->list = list_close(watcher->list);
     if (watcher->watch->initial_end)
-        write_bookmark(watcher, watcher->watch->after, true);
+        code = write_bookmark(watcher, watcher->watch->after, true, &err);
     watcher->phase = PHASE_START;
-    return STREAM_MORE;
+    return code < 0 ? end_with(watcher, &err) : STREAM_MORE;
 }
 
 static void on_ready(void *arg)
@@ -231,7 +283,7 @@ static bool tick(struct watcher *watcher)
     bool over = now >= watcher->deadline, due = now >= watcher->next_bookmark;
 
     if (watcher->watch->bookmarks && (over || due))
-        write_bookmark(watcher, store_watch_progress(watcher->watch->source), false);
+        over = write_bookmark(watcher, store_watch_progress(watcher->watch->source), false, NULL) < 0 || over;
     if (over)
         return true;
     if (due) {
@@ -259,7 +311,7 @@ static enum stream_step produce_live(struct watcher *watcher)
             return tick(watcher) ? STREAM_END : STREAM_WAIT;
         code = watch_text(watcher->watch, &watched, &text, &blob, &err);
         if (code == 0)
-            code = write_frame(watcher, watched.kind, text, blob, &err);
+            code = write_frame(watcher, watched.kind, text, blob ? watched.event : NULL, &err);
         store_event_unref(watched.event);
         if (code < 0)
             return end_with(watcher, &err);
@@ -272,6 +324,11 @@ static enum stream_step produce(void *ctx, struct stream *stream)
     struct watcher *watcher = ctx;
 
     watcher->stream = stream;
+    if (!watcher->begun) {
+        watcher->begun = true;
+        headers_send(watcher->request, watcher->exchange);
+        stream_begin(stream, 200, media_watch_content_type(&watcher->render.media));
+    }
     switch (watcher->phase) {
     case PHASE_INITIAL: return produce_initial(watcher);
     case PHASE_START: return produce_start(watcher);
@@ -284,7 +341,7 @@ static void release_all(struct watcher *watcher)
     cancel_timer(watcher);
     list_close(watcher->list);
     watch_close(watcher->watch);
-    buf_deinit(&watcher->out);
+    arena_deinit(&watcher->arena);
 }
 
 static void release(void *ctx)
@@ -305,22 +362,25 @@ int watch_stream(struct request *request, struct http_exchange *exchange, struct
 
     if (!watcher)
         return err_set(err, ERR_NO_MEMORY, "watch");
-    *watcher = (struct watcher){ .request = request, .watch = request->watch, .phase = PHASE_START };
+    *watcher =
+        (struct watcher){ .request = request, .exchange = exchange, .watch = request->watch, .phase = PHASE_START };
     watcher->deadline = now + request->watch->timeout;
     watcher->next_bookmark = now + request->server->options.bookmark_interval;
-    watcher->format = request_table_format(request);
+    render_init(&watcher->render, request);
+    watcher->render.media.pretty = false;
     if (request->media.shape == SHAPE_TABLE)
-        table_prepare(request->arena, request->resource, &watcher->format);
+        table_prepare(request->arena, request->resource, &watcher->render.table);
     if (request->watch->initial) {
         code = list_open_with(request, &request->watch->selection, 0, &watcher->list, err);
         if (code < 0)
             return code;
         watcher->phase = PHASE_INITIAL;
     }
+    arena_init_within(&watcher->arena, EVENT_MAX, request->arena->budget);
     request->begun = 0;
     metrics_request_done(request);
     metrics_stream_begun(request);
-    code = stream_start(request->server, exchange, 200, "application/json", &ops, watcher, err);
+    code = stream_start(request->server, exchange, 0, NULL, &ops, watcher, err);
     if (code < 0)
         release(watcher);
     return code;

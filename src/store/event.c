@@ -86,6 +86,7 @@ struct store_event *store_event_unref(struct store_event *event)
     void *facts = atomic_load_explicit(&event->facts, memory_order_relaxed);
     if (facts && event->facts_free)
         event->facts_free(facts);
+    blob_unref(atomic_load_explicit(&event->encoded, memory_order_relaxed));
     blob_unref(event->value);
     blob_unref(event->previous);
     free(event);

@@ -164,6 +164,7 @@ struct store_event {
     void (*decoded_free)(void *decoded);
     _Atomic(void *) facts; /* another such place: what readers look at to tell whether the event is theirs */
     void (*facts_free)(void *facts);
+    _Atomic(struct blob *) encoded; /* value in another format, by the first reader who wants it; one reference */
 };
 struct store_event *store_event_ref(struct store_event *event);
 struct store_event *store_event_unref(struct store_event *event);

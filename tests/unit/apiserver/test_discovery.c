@@ -31,7 +31,7 @@ static const struct {
     { "/apis", AGGREGATED ";q=0.5,application/json", 200, "APIGroupList", "application/json" },
     { "/apis/apps/v1", AGGREGATED ",application/json", 200, "APIResourceList", "application/json" },
     { "/apis/apps/v1", AGGREGATED, 406, "Status", "application/json" },
-    { "/apis", "application/vnd.kubernetes.protobuf", 406, "Status", "application/json" },
+    { "/apis", "text/html", 406, "Status", "application/json" },
     { "/apis/nonsense", NULL, 404, "Status", "application/json" },
     { "/apis/apps/v9", NULL, 404, "Status", "application/json" },
     { "/apis/certificates.k8s.io/v1alpha1", NULL, 404, "Status", "application/json" },

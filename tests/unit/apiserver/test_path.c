@@ -104,51 +104,6 @@ static void test_hostile_paths(void **state)
     assert_int_equal(path_parse(arena, HTTP_GET_, buf_str(&buf), &params, &info, NULL), -ERR_BAD_REQUEST);
 }
 
-static const struct accept_case {
-    const char *accept;
-    int format, shape; /* format -1: not acceptable */
-    const char *version;
-} accepts[] = {
-    { "", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "*/*", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/*", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/json", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/yaml", MEDIA_YAML, SHAPE_OBJECT, "" },
-    { "application/vnd.kubernetes.protobuf,application/json", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/vnd.kubernetes.protobuf", -1, 0, "" },
-    { "text/html", -1, 0, "" },
-    { "text/html, */*;q=0.1", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/yaml;q=0.5, application/json;q=0.9", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/json;q=0", -1, 0, "" },
-    { "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
-      MEDIA_JSON, SHAPE_TABLE, "v1" },
-    { "application/json;as=Table;v=v9;g=meta.k8s.io,application/json", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { "application/json;as=Table;v=v9;g=meta.k8s.io", -1, 0, "" },
-    { "application/vnd.kubernetes.protobuf;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/"
-      "json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
-      MEDIA_JSON, SHAPE_PARTIAL, "v1" },
-    { "application/json;stream=watch", MEDIA_JSON, SHAPE_OBJECT, "" },
-    { ";;;,,=;q=", -1, 0, "" },
-};
-
-static void test_accept(void **state)
-{
-    for (size_t i = 0; i < ARRAY_LEN(accepts); i++) {
-        const struct accept_case *c = &accepts[i];
-        struct media media = { 0 };
-        int code = negotiate_accept(str_from(c->accept), &media, NULL);
-
-        if (c->format < 0) {
-            assert_int_equal(code, -ERR_NOT_ACCEPTABLE);
-            continue;
-        }
-        assert_int_equal(code, 0);
-        assert_int_equal(media.format, c->format);
-        assert_int_equal(media.shape, c->shape);
-        assert_true(str_is(media.version, c->version) || (!*c->version && str_empty(media.version)));
-    }
-}
-
 static const struct name_case {
     enum name_form form;
     const char *name;
@@ -238,8 +193,8 @@ static void test_splice(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_paths), cmocka_unit_test(test_hostile_paths), cmocka_unit_test(test_accept),
-        cmocka_unit_test(test_names), cmocka_unit_test(test_label_keys),    cmocka_unit_test(test_splice),
+        cmocka_unit_test(test_paths),      cmocka_unit_test(test_hostile_paths), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_label_keys), cmocka_unit_test(test_splice),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
