@@ -11,8 +11,11 @@ const struct command commands[] = {
       "import|list|remove" },
 
     { "get", "show objects", GROUP_OBJECTS, get_main, &get_argp, OPERANDS_TYPES_AND_NAMES, NULL },
+    { "describe", "describe objects in words", GROUP_OBJECTS, describe_main, &describe_argp, OPERANDS_TYPES_AND_NAMES, NULL },
     { "apply", "make objects as files describe them", GROUP_OBJECTS, apply_main, &apply_argp, OPERANDS_FILES, NULL },
     { "delete", "remove objects", GROUP_OBJECTS, delete_main, &delete_argp, OPERANDS_TYPES_AND_NAMES, NULL },
+    { "explain", "tell what a type of object and its fields are", GROUP_OBJECTS, explain_main, &explain_argp, OPERANDS_TYPES,
+      NULL },
     { "api-resources", "list the types of objects", GROUP_OBJECTS, api_resources_main, &api_resources_argp, OPERANDS_NONE,
       NULL },
 
