@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/str.h"
 
 /* The one table of commands. Help, completion and man pages are made of it and of the argp tables it names. */
 enum command_group { GROUP_CLUSTER, GROUP_OBJECTS, GROUP_PODS, GROUP_OTHER, GROUP_HIDDEN };
@@ -45,7 +46,10 @@ COMMAND(delete)
 COMMAND(api_resources)
 COMMAND(logs)
 COMMAND(exec)
+COMMAND(completion)
 #undef COMMAND
+int complete_main(int argc, char **argv);
+int man_main(int argc, char **argv);
 
 #define CARAVEL_VERSION "0.1.0"
 

@@ -22,7 +22,12 @@ const struct command commands[] = {
     { "logs", "print the logs of containers", GROUP_PODS, logs_main, &logs_argp, OPERANDS_PODS, NULL },
     { "exec", "run a command in a container", GROUP_PODS, exec_main, &exec_argp, OPERANDS_PODS, NULL },
 
+    { "completion", "print a completion script for bash, zsh or fish", GROUP_OTHER, completion_main, &completion_argp,
+      OPERANDS_WORDS, "bash|zsh|fish" },
     { "version", "print the version", GROUP_OTHER, version_main, &version_argp, OPERANDS_NONE, NULL },
+
+    { "__complete", "for completion scripts", GROUP_HIDDEN, complete_main, NULL, OPERANDS_NONE, NULL },
+    { "__man", "for the build", GROUP_HIDDEN, man_main, NULL, OPERANDS_NONE, NULL },
 };
 const size_t command_count = ARRAY_LEN(commands);
 

@@ -43,9 +43,13 @@ static void raise_acronyms(char *text, size_t len)
     struct str rest = str_of(text, len), word;
 
     while (str_split(&rest, ' ', &word))
-        for (size_t i = 0; i < ARRAY_LEN(acronyms); i++)
-            for (size_t c = 1; str_eq(word, acronyms[i]) && c < word.len; c++)
-                ((char *)word.data)[c] = (char)(word.data[c] - 'a' + 'A');
+        for (size_t i = 0; i < ARRAY_LEN(acronyms); i++) {
+            if (!str_eq(word, acronyms[i]))
+                continue;
+            for (char *c = text + (word.data - text) + 1; c < word.data + word.len; c++)
+                *c = (char)(*c - 'a' + 'A');
+            break;
+        }
 }
 
 struct str describe_title(struct arena *arena, struct str name)
@@ -165,6 +169,17 @@ static bool is_scalar(const struct json *value)
     return value->kind != JSON_ARRAY && value->kind != JSON_OBJECT;
 }
 
+/* Empty, or full of what is empty. */
+static bool is_nothing(const struct json *value)
+{
+    if (is_scalar(value) || value->kind == JSON_ARRAY)
+        return value->kind == JSON_ARRAY && value->count == 0;
+    for (uint32_t i = 0; i < value->count; i++)
+        if (!is_nothing(&value->members[i].value))
+            return false;
+    return true;
+}
+
 static bool is_long(const struct json *value)
 {
     return value->kind == JSON_STRING && str_chr(value->string, '\n') >= 0;
@@ -226,8 +241,9 @@ static void any_object(struct description *d, int level, struct str title, const
     doc_add(d->doc, level, title, value->count ? STR_NULL : STR("{}"));
     for (uint32_t i = 0; i < value->count; i++) {
         const struct json *member = &value->members[i].value;
+        bool is_title = str_is(value->members[i].key, "name") && str_eq(json_str(member), title);
 
-        if (is_scalar(member) || member->count)
+        if (!is_nothing(member) && !is_title)
             any(d, level + 1, words ? value->members[i].key : describe_title(d->doc->arena, value->members[i].key), member);
     }
 }
@@ -404,7 +420,7 @@ static void describe_rest(struct description *d)
     for (uint32_t i = 0; i < d->object->count; i++) {
         const struct json *value = &d->object->members[i].value;
 
-        if (value->kind == JSON_OBJECT && value->count == 0)
+        if (is_nothing(value))
             continue;
         const char *title = arena_cstr(arena, describe_title(arena, d->object->members[i].key));
 
@@ -412,7 +428,7 @@ static void describe_rest(struct description *d)
             describe_conditions_or_any(d, 0, "Conditions", json_member(value, "conditions"));
             remove_path(d->object, "status.conditions");
         }
-        if (title && !(value->kind == JSON_OBJECT && value->count == 0))
+        if (title && !is_nothing(value))
             describe_any(d, 0, title, value);
     }
 }

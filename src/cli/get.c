@@ -12,7 +12,7 @@
 #define LABEL_COLUMNS_MAX 32
 
 static const struct argp_option options[] = {
-    { "output", 'o', "FORMAT", 0, "the form: " OUTPUT_FORMATS, 0 },
+    { "output", 'o', OUTPUT_FORMATS, 0, "the form: more columns, only names, or the whole objects", 0 },
     { "all-namespaces", 'A', NULL, 0, "in all namespaces", 0 },
     { "selector", 'l', "LABELS", 0, "only objects with these labels: app=web,tier!=cache", 0 },
     { "field-selector", GET_FIELD_SELECTOR, "FIELDS", 0, "only objects with these fields: status.phase=Running", 0 },
