@@ -239,6 +239,22 @@ const struct resource *custom_find(struct customs *customs, struct str group, st
     return entry->resource;
 }
 
+const struct resource *custom_find_any(struct customs *customs, struct str group, struct str plural, bool stored,
+                                       struct custom **ret_custom)
+{
+    LOCKED(&customs->lock);
+    for (size_t i = 0; i < customs->table->customs.count; i++) {
+        struct custom *custom = customs->table->customs.items[i];
+
+        if (!custom->established || custom->count == 0 || !str_eq(custom->storage->group, group) ||
+            !str_eq(custom->storage->plural, plural))
+            continue;
+        *ret_custom = custom_ref(custom);
+        return stored ? custom->storage : &custom->resources[0];
+    }
+    return NULL;
+}
+
 int customs_new(struct apiserver *server, struct customs **ret_customs, struct err *err)
 {
     struct customs *customs = calloc(1, sizeof *customs);

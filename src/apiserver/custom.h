@@ -19,6 +19,10 @@ struct customs *customs_free(struct customs *customs);
 /* The resource, with a reference to its definition in *ret_custom; NULL: there is none. Any thread, does not block. */
 const struct resource *custom_find(struct customs *customs, struct str group, struct str version, struct str plural,
                                    struct custom **ret_custom);
+/* The same by group and plural alone, for those inside the server who look at metadata only: the form in which objects
+ * are kept (stored), or the version that clients should take first. */
+const struct resource *custom_find_any(struct customs *customs, struct str group, struct str plural, bool stored,
+                                       struct custom **ret_custom);
 struct custom *custom_ref(struct custom *custom);
 struct custom *custom_unref(struct custom *custom);
 

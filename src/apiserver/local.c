@@ -3,10 +3,13 @@
  * A call becomes a request without URL, headers and negotiation, and runs on the caller's thread to its end. A watch
  * hands out decoded objects; an event's object is decoded by the first watcher that needs it and then shared by all
  * (store_event.decoded). */
+#include "apiserver/custom.h"
 #include "apiserver/list.h"
 #include "apiserver/registry.h"
+#include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
 #include "apiserver/watch.h"
+#include "client/metadata.h"
 #include "codec/json.h"
 
 #define CALL_ARENA (64u << 20)
@@ -19,6 +22,23 @@ struct local_client {
     char name[];
 };
 
+/* Kinds that are known at run time alone are looked up for each call; their definition is counted by the request. */
+static int find_resource(struct request *request, const struct client_call *call, uint32_t verb, struct err *err)
+{
+    bool stored = verb == VERB_LIST || verb == VERB_WATCH;
+
+    request->resource = call->resource;
+    if (!resource_is_metadata_only(call->resource)) {
+        request->rules = registry_rules(call->resource);
+        return 0;
+    }
+    request->rules = &custom_rules;
+    request->resource = custom_find_any(request->server->customs, call->resource->group, call->resource->plural,
+                                        stored, &request->custom);
+    return request->resource ? 0
+                             : err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
+}
+
 static int local_request(struct local_client *local, const struct client_call *call, uint32_t verb, struct arena *arena,
                          struct request *request, struct err *err)
 {
@@ -30,12 +50,14 @@ static int local_request(struct local_client *local, const struct client_call *c
         [PATCH_JSON] = BODY_JSON_PATCH, [PATCH_MERGE] = BODY_MERGE_PATCH, [PATCH_STRATEGIC] = BODY_STRATEGIC_PATCH
     };
 
+    int code;
+
     request_init(request, local->server, arena);
     request->local = true;
     request->method = methods[call->verb];
     request->user = local->user;
-    request->resource = call->resource;
-    request->rules = registry_rules(call->resource);
+    if ((code = find_resource(request, call, verb, err)) < 0)
+        return code;
     request->body = call->body;
     request->patch_kind = patches[call->patch_kind];
     request->rule = call->rule;
@@ -44,15 +66,15 @@ static int local_request(struct local_client *local, const struct client_call *c
         .is_resource = true,
         .verb = verb,
         .path = STR("/"),
-        .group = call->resource->group,
-        .version = call->resource->version,
-        .plural = call->resource->plural,
+        .group = request->resource->group,
+        .version = request->resource->version,
+        .plural = request->resource->plural,
         .ns = call->ns,
         .name = call->name,
         .subresource = call->subresource,
     };
     if (!str_empty(call->subresource)) {
-        request->subresource = resource_subresource(call->resource, call->subresource);
+        request->subresource = resource_subresource(request->resource, call->subresource);
         if (!request->subresource)
             return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
     }
@@ -134,8 +156,10 @@ static int local_call(struct client *client, const struct client_call *call, cli
         return err_set(err, ERR_NO_MEMORY, "call");
     if (call->verb == CLIENT_DELETE && str_empty(call->name))
         verb = VERB_DELETE_COLLECTION;
-    if ((code = local_request(local, call, verb, arena, &request, err)) < 0)
+    if ((code = local_request(local, call, verb, arena, &request, err)) < 0) {
+        request_release(&request);
         return code;
+    }
     if (verb == VERB_DELETE_COLLECTION) {
         struct http_param params[] = { { STR("labelSelector"), call->label_selector },
                                        { STR("fieldSelector"), call->field_selector } };
@@ -165,6 +189,7 @@ static int local_call(struct client *client, const struct client_call *call, cli
 
 struct local_watch {
     struct client_watch base;
+    const struct resource *resource; /* of the objects handed out */
     struct arena arena;
     struct request request;
     struct watch *watch;
@@ -212,7 +237,7 @@ static int left_object(struct local_watch *local, const struct watched *watched,
     copy = blob_copy(text);
     if (!copy)
         return err_set(err, ERR_NO_MEMORY, "watch event");
-    return object_new(request_storage(&local->request), copy, ret_object, err);
+    return object_new(local->resource, copy, ret_object, err);
 }
 
 static int local_watch_next(struct client_watch *base, struct watch_event *ret_event, struct err *err)
@@ -225,7 +250,7 @@ static int local_watch_next(struct client_watch *base, struct watch_event *ret_e
     if (code <= 0)
         return code;
     code = watched.left ? left_object(local, &watched, &object, err)
-                        : shared_object(request_storage(&local->request), watched.event, &object, err);
+                        : shared_object(local->resource, watched.event, &object, err);
     if (code == 0) {
         *ret_event =
             (struct watch_event){ .kind = watched.kind, .object = object, .revision = watched.event->revision };
@@ -243,6 +268,7 @@ static struct client_watch *local_watch_free(struct client_watch *base)
         return NULL;
     local = container_of(base, struct local_watch, base);
     watch_close(local->watch);
+    request_release(&local->request);
     arena_deinit(&local->arena);
     free(local);
     return NULL;
@@ -274,6 +300,7 @@ static int local_watch(struct client *client, const struct client_call *call, ui
     if (!local)
         return err_set(err, ERR_NO_MEMORY, "watch");
     arena_init(&local->arena, CALL_ARENA);
+    local->resource = call->resource;
     local->base = (struct client_watch){ .next = local_watch_next, .free = local_watch_free };
     code = local_request(from, call, VERB_WATCH, &local->arena, &local->request, err);
     if (code == 0)

@@ -224,6 +224,8 @@ struct controller *controller_free(struct controller *self)
 {
     if (!self)
         return NULL;
+    if (self->class->stop)
+        self->class->stop(self);
     workqueue_free(self->queue);
     if (self->class->deinit)
         self->class->deinit(self);

@@ -44,6 +44,7 @@ struct controller_class {
     const struct controller_watch *watches;
     size_t watch_count;
     int (*init)(struct controller *self, struct err *err); /* or NULL */
+    void (*stop)(struct controller *self);                 /* or NULL; before the queue goes: adds no keys any more */
     void (*deinit)(struct controller *self);               /* or NULL; also after a failed init */
     void (*start)(struct controller *self);                /* or NULL; when all caches are there */
     int (*reconcile)(struct controller *self, struct str key, struct arena *arena, struct err *err);

@@ -10,11 +10,17 @@
  *  - otherwise its owners are sorted: there; there but waiting for dependents; gone. When none is simply there, it is
  * deleted; when some are, references to the others are removed.
  *
- * That an owner is gone is never believed from a cache: it is read through the API, and another uid counts as gone. */
+ * That an owner is gone is never believed from a cache: it is read through the API, and another uid counts as gone.
+ *
+ * Custom kinds have rows behind the built-in ones. A key "+name" stands for a definition that has come, changed or gone.
+ * Objects with an owner of a kind that nobody has defined are left alone, and looked at again when a kind is new. */
 #include <stdio.h>
 
 #include "api/resources.h"
+#include "base/log.h"
+#include "client/metadata.h"
 #include "controllers/classes.h"
+#include "controllers/custom_kinds.h"
 #include "controllers/owner_graph.h"
 
 #define KEY_MAX 700
@@ -24,12 +30,19 @@
 struct collector {
     struct controller base;
     struct owner_graph *graph;
+    struct custom_kinds *kinds;
+    struct mutex lock;
+    struct map puzzling; /* keys of objects with an owner of a kind that is not known; copies */
 };
 
 static void changed(struct controller *self, struct object *old, struct object *new);
+static void definition_changed(struct controller *self, struct object *old, struct object *new);
 
-/* What owns or is owned. An owner of another kind is looked up when needed, but its end is not noticed by itself. */
+enum { DEFINITIONS };
+
+/* All that is kept; events, which come and go by the thousand, own nothing and are owned by nobody. */
 static const struct controller_watch watches[] = {
+    [DEFINITIONS] = { &RESOURCE_APIEXTENSIONS_K8S_IO_CUSTOMRESOURCEDEFINITIONS, definition_changed, 0 },
     { &RESOURCE_PODS, changed, 0 },
     { &RESOURCE_APPS_REPLICASETS, changed, 0 },
     { &RESOURCE_APPS_DEPLOYMENTS, changed, 0 },
@@ -55,16 +68,45 @@ static const struct controller_watch watches[] = {
     { &RESOURCE_RBAC_AUTHORIZATION_K8S_IO_ROLEBINDINGS, changed, 0 },
     { &RESOURCE_NODES, changed, 0 },
     { &RESOURCE_NAMESPACES, changed, 0 },
+    { &RESOURCE_PODTEMPLATES, changed, 0 },
+    { &RESOURCE_LIMITRANGES, changed, 0 },
+    { &RESOURCE_RESOURCEQUOTAS, changed, 0 },
+    { &RESOURCE_PERSISTENTVOLUMES, changed, 0 },
+    { &RESOURCE_RBAC_AUTHORIZATION_K8S_IO_CLUSTERROLES, changed, 0 },
+    { &RESOURCE_RBAC_AUTHORIZATION_K8S_IO_CLUSTERROLEBINDINGS, changed, 0 },
+    { &RESOURCE_NETWORKING_K8S_IO_INGRESSCLASSES, changed, 0 },
+    { &RESOURCE_NETWORKING_K8S_IO_IPADDRESSES, changed, 0 },
+    { &RESOURCE_NETWORKING_K8S_IO_SERVICECIDRS, changed, 0 },
+    { &RESOURCE_STORAGE_K8S_IO_STORAGECLASSES, changed, 0 },
+    { &RESOURCE_STORAGE_K8S_IO_CSIDRIVERS, changed, 0 },
+    { &RESOURCE_STORAGE_K8S_IO_CSINODES, changed, 0 },
+    { &RESOURCE_STORAGE_K8S_IO_CSISTORAGECAPACITIES, changed, 0 },
+    { &RESOURCE_STORAGE_K8S_IO_VOLUMEATTACHMENTS, changed, 0 },
+    { &RESOURCE_SCHEDULING_K8S_IO_PRIORITYCLASSES, changed, 0 },
+    { &RESOURCE_NODE_K8S_IO_RUNTIMECLASSES, changed, 0 },
+    { &RESOURCE_CERTIFICATES_K8S_IO_CERTIFICATESIGNINGREQUESTS, changed, 0 },
+    { &RESOURCE_APIREGISTRATION_K8S_IO_APISERVICES, changed, 0 },
+    { &RESOURCE_ADMISSIONREGISTRATION_K8S_IO_MUTATINGWEBHOOKCONFIGURATIONS, changed, 0 },
+    { &RESOURCE_ADMISSIONREGISTRATION_K8S_IO_VALIDATINGWEBHOOKCONFIGURATIONS, changed, 0 },
+    { &RESOURCE_ADMISSIONREGISTRATION_K8S_IO_VALIDATINGADMISSIONPOLICIES, changed, 0 },
+    { &RESOURCE_ADMISSIONREGISTRATION_K8S_IO_VALIDATINGADMISSIONPOLICYBINDINGS, changed, 0 },
 };
 
 /* -- keys -- */
 
-static int row_of(const struct resource *resource)
+static struct collector *collector_of(struct controller *self)
+{
+    return container_of(self, struct collector, base);
+}
+
+static int row_of(struct controller *self, const struct resource *resource)
 {
     for (size_t row = 0; row < ARRAY_LEN(watches); row++)
         if (watches[row].resource == resource)
             return (int)row;
-    return -1;
+    int row = custom_kinds_row(collector_of(self)->kinds, resource);
+
+    return row < 0 ? -1 : (int)ARRAY_LEN(watches) + row;
 }
 
 static struct str write_key(char out[KEY_MAX], int row, struct str ns, struct str name)
@@ -74,9 +116,9 @@ static struct str write_key(char out[KEY_MAX], int row, struct str ns, struct st
     return len > 0 && len < KEY_MAX ? str_of(out, (size_t)len) : STR_NULL;
 }
 
-static struct str key_of(const struct object *object, char out[KEY_MAX])
+static struct str key_of(struct controller *self, const struct object *object, char out[KEY_MAX])
 {
-    return write_key(out, row_of(object->resource), object->meta->namespace, object->meta->name);
+    return write_key(out, row_of(self, object->resource), object->meta->namespace, object->meta->name);
 }
 
 static struct object *find_object(struct controller *self, struct str key)
@@ -84,9 +126,12 @@ static struct object *find_object(struct controller *self, struct str key)
     ssize_t space = str_chr(key, ' ');
     int64_t row;
 
-    if (space < 0 || !str_to_i64(str_first(key, (size_t)space), &row) || row < 0 || row >= (int64_t)ARRAY_LEN(watches))
+    if (space < 0 || !str_to_i64(str_first(key, (size_t)space), &row) || row < 0 || row > INT32_MAX)
         return NULL;
-    return informer_get(self->informers[row], str_skip(key, (size_t)space + 1));
+    key = str_skip(key, (size_t)space + 1);
+    if (row < (int64_t)ARRAY_LEN(watches))
+        return informer_get(self->informers[row], key);
+    return custom_kinds_get(collector_of(self)->kinds, (int)(row - (int64_t)ARRAY_LEN(watches)), key);
 }
 
 /* -- what a change concerns -- */
@@ -104,13 +149,13 @@ static bool is_leaving(const struct object *object, const char *finalizer)
     return object->meta->deletion_timestamp.set && has_finalizer(object, finalizer);
 }
 
-static const struct resource *owner_resource(const struct owner_reference *owner)
+static const struct resource *owner_resource(struct controller *self, const struct owner_reference *owner)
 {
     for (size_t i = 0; i < api_resource_count; i++)
         if (api_resources[i]->storage == api_resources[i] && (api_resources[i]->verbs & VERB_GET) &&
             owner_is(owner, api_resources[i]))
             return api_resources[i];
-    return NULL;
+    return custom_kinds_owner(collector_of(self)->kinds, owner);
 }
 
 /* An owner that waits for its dependents may be waiting for this one. */
@@ -120,15 +165,15 @@ static void add_owners(struct controller *self, const struct object *object)
 
     for (size_t i = 0; i < object->meta->owner_references.count; i++) {
         const struct owner_reference *owner = &object->meta->owner_references.items[i];
-        int row = -1;
+        const struct resource *resource = owner_resource(self, owner);
+        int row = resource ? row_of(self, resource) : -1;
+        struct str text;
 
-        for (size_t r = 0; r < ARRAY_LEN(watches) && row < 0; r++)
-            if (owner_is(owner, watches[r].resource))
-                row = (int)r;
-        if (row >= 0)
-            controller_add(self,
-                           write_key(key, row, watches[row].resource->namespaced ? object->meta->namespace : STR(""),
-                                     owner->name));
+        if (row < 0)
+            continue;
+        text = write_key(key, row, resource->namespaced ? object->meta->namespace : STR(""), owner->name);
+        if (text.data)
+            controller_add(self, text);
     }
 }
 
@@ -158,11 +203,11 @@ static bool same_owners(const struct object *a, const struct object *b)
 
 static void changed(struct controller *self, struct object *old, struct object *new)
 {
-    struct collector *collector = container_of(self, struct collector, base);
+    struct collector *collector = collector_of(self);
     const struct object *any = new ? new : old;
     bool replaced = old && new && !str_eq(old->meta->uid, new->meta->uid);
     char text[KEY_MAX];
-    struct str key = key_of(any, text);
+    struct str key = key_of(self, any, text);
 
     if (!key.data)
         return;
@@ -180,7 +225,96 @@ static void changed(struct controller *self, struct object *old, struct object *
         add_dependents(collector, old->meta->uid);
 }
 
+static void custom_changed(void *ctx, struct object *old, struct object *new)
+{
+    changed(ctx, old, new);
+}
+
+static void definition_changed(struct controller *self, struct object *old, struct object *new)
+{
+    const struct object *any = new ? new : old;
+    char text[KEY_MAX];
+    int len = snprintf(text, sizeof text, "+" STR_FMT, STR_ARG(any->meta->name));
+
+    changed(self, old, new);
+    if (len > 0 && len < (int)sizeof text)
+        controller_add(self, str_of(text, (size_t)len));
+}
+
+/* -- owners of kinds that are not known -- */
+
+static void note_puzzling(struct collector *collector, struct str key)
+{
+    LOCKED(&collector->lock);
+    char *copy = map_get(&collector->puzzling, key) ? NULL : str_dup(key);
+
+    if (copy && map_put(&collector->puzzling, str_of(copy, key.len), copy, NULL) < 0)
+        free(copy);
+}
+
+/* The queue is told without the lock's being needed by anybody meanwhile: it only notes keys. */
+static void look_at_puzzling(struct collector *collector)
+{
+    LOCKED(&collector->lock);
+    for (struct map_entry *e = NULL; (e = map_next(&collector->puzzling, e));) {
+        controller_add(&collector->base, e->key);
+        free(e->value);
+    }
+    map_deinit(&collector->puzzling);
+    collector->puzzling = (struct map)MAP_INIT;
+}
+
+static int sync_definition(struct collector *collector, struct str name, struct err *err)
+{
+    AUTO(object) definition = informer_get(collector->base.informers[DEFINITIONS], name);
+    bool is_new = false;
+    int code = custom_kinds_sync(collector->kinds, name, definition, &is_new, err);
+
+    if (is_new)
+        look_at_puzzling(collector);
+    return code;
+}
+
 /* -- writing -- */
+
+/* Custom objects know no strategic merge: all that stay are said, at the version that was seen. */
+static struct str remaining_references_patch(const struct object *object, const struct str *uids, size_t count,
+                                             struct arena *arena)
+{
+    AUTO_DEINIT(buf, buf) = BUF_INIT;
+    struct json_writer w = json_writer(&buf);
+
+    jw_begin_object(&w);
+    jw_key(&w, STR("metadata"));
+    jw_begin_object(&w);
+    jw_key(&w, STR("ownerReferences"));
+    jw_begin_array(&w);
+    for (size_t i = 0; i < object->meta->owner_references.count; i++) {
+        const struct owner_reference *owner = &object->meta->owner_references.items[i];
+        bool goes = false;
+
+        for (size_t k = 0; k < count; k++)
+            goes = goes || str_eq(uids[k], owner->uid);
+        if (goes)
+            continue;
+        jw_begin_object(&w);
+        jw_field_str(&w, "apiVersion", owner->api_version);
+        if (owner->block_owner_deletion.set)
+            jw_field_bool(&w, "blockOwnerDeletion", owner->block_owner_deletion.value);
+        if (owner->controller.set)
+            jw_field_bool(&w, "controller", owner->controller.value);
+        jw_field_str(&w, "kind", owner->kind);
+        jw_field_str(&w, "name", owner->name);
+        jw_field_str(&w, "uid", owner->uid);
+        jw_end_object(&w);
+    }
+    jw_end_array(&w);
+    jw_field_str(&w, "resourceVersion", object->meta->resource_version);
+    jw_field_str(&w, "uid", object->meta->uid);
+    jw_end_object(&w);
+    jw_end_object(&w);
+    return buf_ok(&buf) ? arena_str(arena, buf_str(&buf)) : STR_NULL;
+}
 
 static struct str remove_references_patch(const struct object *object, const struct str *uids, size_t count,
                                           struct arena *arena)
@@ -197,12 +331,14 @@ static struct str remove_references_patch(const struct object *object, const str
 static int remove_references(struct controller *self, const struct object *object, const struct str *uids, size_t count,
                              struct str rule, uint64_t trigger, struct arena *arena, struct err *err)
 {
-    struct str patch = remove_references_patch(object, uids, count, arena);
+    bool custom = resource_is_metadata_only(object->resource);
+    struct str patch = custom ? remaining_references_patch(object, uids, count, arena)
+                              : remove_references_patch(object, uids, count, arena);
 
     if (!patch.data)
         return err_set(err, ERR_NO_MEMORY, "owner references");
     int code = client_patch(self->client, object->resource, object->meta->namespace, object->meta->name, STR_NULL,
-                            PATCH_STRATEGIC, patch, rule, trigger, NULL, err);
+                            custom ? PATCH_MERGE : PATCH_STRATEGIC, patch, rule, trigger, NULL, err);
 
     return is_gone(code) ? 0 : code;
 }
@@ -298,15 +434,21 @@ static enum owner_state state_of(const struct object *owner, const struct owner_
 static int look_up_owner(struct controller *self, const struct object *object, const struct owner_reference *reference,
                          enum owner_state *ret_state, struct err *err)
 {
-    const struct resource *resource = owner_resource(reference);
+    const struct resource *resource = owner_resource(self, reference);
     struct str ns = resource && resource->namespaced ? object->meta->namespace : STR("");
     char text[KEY_MAX];
 
     *ret_state = OWNER_THERE;
+    if (!resource) {
+        struct str key = key_of(self, object, text);
+
+        if (key.data)
+            note_puzzling(collector_of(self), key);
+    }
     /* A kind that is not ours to know, or an owner in no namespace where there must be one: hands off. */
     if (!resource || (resource->namespaced && !ns.len))
         return 0;
-    AUTO(object) cached = find_object(self, write_key(text, row_of(resource), ns, reference->name));
+    AUTO(object) cached = find_object(self, write_key(text, row_of(self, resource), ns, reference->name));
 
     if (cached && (*ret_state = state_of(cached, reference)) != OWNER_GONE)
         return 0;
@@ -378,7 +520,10 @@ static int check_owners(struct collector *collector, const struct object *object
 
 static int reconcile(struct controller *self, struct str key, struct arena *arena, struct err *err)
 {
-    struct collector *collector = container_of(self, struct collector, base);
+    struct collector *collector = collector_of(self);
+
+    if (str_has_prefix(key, STR("+")))
+        return sync_definition(collector, str_skip(key, 1), err);
     AUTO(object) object = find_object(self, key);
 
     if (!object)
@@ -394,12 +539,48 @@ static int reconcile(struct controller *self, struct str key, struct arena *aren
 
 static int init(struct controller *self, struct err *err)
 {
-    return owner_graph_new(&container_of(self, struct collector, base)->graph, err);
+    struct collector *collector = collector_of(self);
+    const struct custom_kinds_options options = { .client = self->client,
+                                                  .executor = self->options->executor,
+                                                  .rng = self->options->rng,
+                                                  .changed = custom_changed,
+                                                  .ctx = self };
+    int code = owner_graph_new(&collector->graph, err);
+
+    mutex_init(&collector->lock);
+    return code == 0 ? custom_kinds_new(&options, &collector->kinds, err) : code;
+}
+
+/* All kinds are known before anybody asks for owners of them. */
+static void start(struct controller *self)
+{
+    AUTO(arena) arena = arena_new(0);
+    struct object_list list = { 0 };
+    struct err err = { 0 };
+    int code = arena ? informer_list(self->informers[DEFINITIONS], STR_NULL, arena, &list, &err) : -ERR_NO_MEMORY;
+
+    for (size_t i = 0; code == 0 && i < list.count; i++)
+        code = sync_definition(collector_of(self), list.items[i]->key, &err);
+    object_list_release(&list);
+    if (code < 0)
+        log_error("garbage-collector", "custom kinds: %s", err.message);
+}
+
+static void stop(struct controller *self)
+{
+    custom_kinds_stop(collector_of(self)->kinds);
 }
 
 static void deinit(struct controller *self)
 {
-    owner_graph_free(container_of(self, struct collector, base)->graph);
+    struct collector *collector = collector_of(self);
+
+    custom_kinds_free(collector->kinds);
+    owner_graph_free(collector->graph);
+    for (struct map_entry *e = NULL; (e = map_next(&collector->puzzling, e));)
+        free(e->value);
+    map_deinit(&collector->puzzling);
+    mutex_deinit(&collector->lock);
 }
 
 const struct controller_class garbage_collector = {
@@ -409,6 +590,8 @@ const struct controller_class garbage_collector = {
     .watches = watches,
     .watch_count = ARRAY_LEN(watches),
     .init = init,
+    .start = start,
+    .stop = stop,
     .deinit = deinit,
     .reconcile = reconcile,
 };

@@ -14,6 +14,10 @@ teardown_file() { cluster_down; }
   /usr/bin/python3 "$ROOT/tests/clients/python.py" "$KUBECONFIG"
 }
 
+@test "owners and dependents of custom kinds" {
+  /usr/bin/python3 "$ROOT/tests/clients/owners.py" "$KUBECONFIG"
+}
+
 # What npm fetches goes to a folder of the test's own. Without node, or without a registry, there is nothing to try.
 @test "@kubernetes/client-node" {
   command -v node npm >/dev/null || skip "this machine has no node and npm"
