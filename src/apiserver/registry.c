@@ -7,6 +7,10 @@ static const struct rules default_rules;
 
 static const struct rules *const all_rules[] = {
     &pod_rules,
+    &podtemplate_rules,
+    &controllerrevision_rules,
+    &resourcequota_rules,
+    &limitrange_rules,
     &service_rules,
     &deployment_rules,
     &replicaset_rules,

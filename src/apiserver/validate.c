@@ -138,27 +138,38 @@ void check_immutable(struct causes *causes, struct str field, const struct json 
         add_invalid(causes, field, value ? value : &null, "field is immutable");
 }
 
-static void check_annotations(struct causes *causes, const struct json *annotations)
+static bool name_has_upper(struct str name)
 {
-    struct str field = STR("metadata.annotations");
+    for (size_t i = 0; i < name.len; i++)
+        if (name.data[i] >= 'A' && name.data[i] <= 'Z')
+            return true;
+    return false;
+}
+
+void check_annotations(struct causes *causes, const struct path *path, const struct json *annotations)
+{
     size_t total = 0;
 
     for (uint32_t i = 0; json_is(annotations, JSON_OBJECT) && i < annotations->count; i++) {
         const struct json_member *annotation = &annotations->members[i];
-        AUTO_FREE char *lower = str_dup(annotation->key);
         const char *problems[FORMAT_PROBLEMS_MAX];
+        struct str key = annotation->key;
+        AUTO_FREE char *lower = NULL;
         size_t count;
 
-        for (size_t j = 0; lower && j < annotation->key.len; j++)
-            if (lower[j] >= 'A' && lower[j] <= 'Z')
-                lower[j] = (char)(lower[j] - 'A' + 'a');
-        count = format_problems(FORMAT_KEY, lower ? str_of(lower, annotation->key.len) : annotation->key, problems);
+        if (name_has_upper(key) && (lower = str_dup(key))) {
+            for (size_t j = 0; j < key.len; j++)
+                if (lower[j] >= 'A' && lower[j] <= 'Z')
+                    lower[j] = (char)(lower[j] - 'A' + 'a');
+            key.data = lower;
+        }
+        count = format_problems(FORMAT_KEY, key, problems);
         for (size_t j = 0; j < count; j++)
-            add_invalid_str(causes, field, annotation->key, problems[j]);
+            cause_invalid_str(causes, path, annotation->key, problems[j]);
         total += annotation->key.len + json_str(&annotation->value).len;
     }
     if (total > ANNOTATIONS_MAX)
-        causes_add(causes, CAUSE_TOO_LONG, field, "Too long: may not be more than %d bytes", ANNOTATIONS_MAX);
+        cause_too_long(causes, path, ANNOTATIONS_MAX);
 }
 
 static void check_owner(struct causes *causes, const struct json *owner)
@@ -235,7 +246,9 @@ static bool finalizers_are_known(const struct resource *resource)
 static void check_meta_parts(struct request *request, struct causes *causes, const struct json *meta)
 {
     check_labels(causes, STR("metadata.labels"), json_member(meta, "labels"));
-    check_annotations(causes, json_member(meta, "annotations"));
+    struct path up = path_member(NULL, STR("metadata")), at = path_member(&up, STR("annotations"));
+
+    check_annotations(causes, &at, json_member(meta, "annotations"));
     check_owners(causes, json_member(meta, "ownerReferences"));
     check_finalizers(causes, json_member(meta, "finalizers"), finalizers_are_known(request->resource));
 }

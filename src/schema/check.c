@@ -133,6 +133,8 @@ static void check_number(const struct field *field, int64_t value, const struct 
 
     if (field->format == FORMAT_PORT && (value < 1 || value > 65535))
         cause_invalid_int(causes, path, value, "must be between 1 and 65535, inclusive");
+    if (field->format == FORMAT_FILE_MODE && (value < 0 || value > 0777))
+        cause_invalid_int(causes, path, value, "must be a number between 0 and 0777 (octal), both inclusive");
     if (!range || (value >= range->min && value <= range->max))
         return;
     if (range->min != INT64_MIN && range->max != INT64_MAX)

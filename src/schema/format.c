@@ -269,6 +269,7 @@ size_t format_problems(enum value_format format, struct str value, const char *o
 
     switch (format) {
     case FORMAT_NONE:
+    case FORMAT_FILE_MODE:
     case FORMAT_LABELS: break;
     case FORMAT_SUBDOMAIN: subdomain_problems(&p, value); break;
     case FORMAT_LABEL: label_problems(&p, value); break;

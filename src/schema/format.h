@@ -18,6 +18,7 @@ enum value_format {
     FORMAT_CONFIG_KEY,  /* of config maps and secrets */
     FORMAT_ENV_NAME,
     FORMAT_PATH_SEGMENT,
+    FORMAT_FILE_MODE, /* a number from 0 to 0777 */
 };
 
 /* What is wrong, sentences that live for ever; 0: nothing. "" is not exempt. */

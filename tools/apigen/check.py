@@ -98,7 +98,7 @@ class Check:
     def form(self, field, leaf):
         """format= and bounds are such as the field can have."""
         number, text = leaf.scalar in ("int32", "int64"), leaf.scalar == "string"
-        fits_format = {"labels": field.ref.shape == "map", "port": number or leaf.scalar == "intstr"}
+        fits_format = {"labels": field.ref.shape == "map", "port": number or leaf.scalar == "intstr", "file-mode": number}
         if field.format and (field.format not in FORMATS or not fits_format.get(field.format, text)):
             self.say(field.where, f"{field.name}: format={field.format} does not fit")
         fits_bound = {"min": number, "max": number, "maxlen": text, "maxitems": field.ref.shape == "list"}

@@ -42,7 +42,7 @@ Field flags:
     min=0  max=65535             a number outside of it is invalid ("must be greater than or equal to 0", ...)
     maxlen=63  maxitems=32       bytes of a string ("Too long"); elements of a list ("Too many")
     format=label                 text of a form (see FORMATS); "" passes, so that required says what is lacking; of the
-                                 elements when a list; port: also numbers; labels: keys and values of a map
+                                 elements when a list; port: also numbers; file-mode: of numbers; labels: keys and values of a map
     immutable                    an update that changes it is invalid ("field is immutable")
     default=JSON  pb=1/2         protobuf field numbers from the outside in
     as=name                      C name, also of types
@@ -62,7 +62,7 @@ FLAGS = {"required", "always", "nullable", "zero", "immutable", "coded"}
 SETTINGS = {"patch", "list", "map", "enum", "values", "default", "pb", "as", "min", "max", "maxlen", "maxitems",
             "format"}
 FORMATS = {"subdomain", "label", "dns1035", "key", "label-value", "labels", "port", "port-name", "ip", "cidr",
-           "config-key", "env-name", "path-segment"}  # enum value_format of schema/format.h
+           "config-key", "env-name", "path-segment", "file-mode"}  # enum value_format of schema/format.h
 TOKEN = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 
 

@@ -67,6 +67,50 @@ static int deleting(struct request *request, struct json *ns, struct err *err)
     return status && json_set_str(request->arena, status, STR("phase"), STR("Terminating")) ? 0 : out_of_memory(err);
 }
 
+static void validate_status(struct request *request, const struct json *ns, const struct json *old,
+                            struct causes *causes)
+{
+    bool going = json_at(ns, "metadata.deletionTimestamp") != NULL;
+    struct str phase = json_str_at(ns, "status.phase");
+    struct path *at = AT(AT(NULL, "status"), "Phase");
+
+    (void)request;
+    (void)old;
+    if (!going && !str_is(phase, "Active"))
+        cause_invalid_str(causes, at, phase, "may only be 'Active' if `deletionTimestamp` is empty");
+    if (going && !str_is(phase, "Terminating"))
+        cause_invalid_str(causes, at, phase, "may only be 'Terminating' if `deletionTimestamp` is not empty");
+}
+
+/* Names without a domain are Kubernetes' own. */
+static void check_finalizer(struct causes *causes, const struct path *at, struct str name)
+{
+    cause_format(causes, at, FORMAT_KEY, name);
+    if (str_chr(name, '/') < 0 && !str_is(name, "kubernetes") && !str_is(name, "orphan") &&
+        !str_is(name, "foregroundDeletion"))
+        cause_invalid_str(causes, at, name, "name is neither a standard finalizer name nor is it fully qualified");
+}
+
+static void validate_create(struct request *request, const struct json *ns, struct causes *causes)
+{
+    const struct json *finalizers = json_at(ns, "spec.finalizers");
+
+    (void)request;
+    for (uint32_t i = 0; i < items_of(finalizers); i++)
+        check_finalizer(causes, AT(AT(NULL, "spec"), "finalizers"), json_str(&finalizers->items[i]));
+}
+
+static void validate_update(struct request *request, const struct json *ns, const struct json *old,
+                            struct causes *causes)
+{
+    const struct json *finalizers = json_at(ns, "spec.finalizers");
+
+    (void)old;
+    if (request->subresource)
+        for (uint32_t i = 0; i < items_of(finalizers); i++)
+            check_finalizer(causes, NTH(AT(AT(NULL, "spec"), "finalizers"), i), json_str(&finalizers->items[i]));
+}
+
 const struct rules namespace_rules = {
     .resource = &RESOURCE_NAMESPACES,
     .name_form = NAME_LABEL,
@@ -74,6 +118,9 @@ const struct rules namespace_rules = {
     .prepare_create = prepare_create,
     .prepare_update = prepare_update,
     .default_ = default_namespace,
+    .validate_create = validate_create,
+    .validate_update = validate_update,
+    .validate_status = validate_status,
     .held = held,
     .deleting = deleting,
 };

@@ -107,6 +107,22 @@ static int prepare_update(struct request *request, struct json *pod, const struc
     return !spec || add_tolerations(request->arena, spec) ? 0 : out_of_memory(err);
 }
 
+/* On the host's network a port is the host's; templates are left as they are. */
+static bool host_ports_default(struct arena *arena, struct json *spec)
+{
+    struct json *containers = json_member(spec, "containers");
+
+    for (uint32_t i = 0; json_bool(json_member(spec, "hostNetwork"), false) && i < items_of(containers); i++) {
+        struct json *ports = json_member(&containers->items[i], "ports");
+
+        for (uint32_t j = 0; j < items_of(ports); j++)
+            if (!default_int(arena, &ports->items[j], "hostPort",
+                             json_int(json_member(&ports->items[j], "containerPort"), 0)))
+                return false;
+    }
+    return true;
+}
+
 static int default_resize_policies(struct request *request, struct json *spec, struct err *err)
 {
     static const char *const lists[] = { "containers", "initContainers" };
@@ -132,6 +148,8 @@ static int default_pod(struct request *request, struct json *pod, struct err *er
         return out_of_memory(err);
     if ((code = pod_spec_default(request, spec, err)) < 0 || (code = default_resize_policies(request, spec, err)) < 0)
         return code;
+    if (!host_ports_default(arena, json_member(pod, "spec")))
+        return out_of_memory(err);
     status = json_ensure(arena, pod, STR("status"), JSON_OBJECT);
     if (!status || !default_str(arena, status, "phase", "Pending"))
         return out_of_memory(err);
@@ -141,82 +159,43 @@ static int default_pod(struct request *request, struct json *pod, struct err *er
     return 0;
 }
 
+void pod_check_all(struct causes *causes, const struct json *pod)
+{
+    const struct json *spec = json_member(pod, "spec"), *volumes = json_member(spec, "volumes");
+    const struct json *annotations = json_at(pod, "metadata.annotations");
+
+    pod_annotations_check(causes, AT(AT(NULL, "metadata"), "annotations"), annotations);
+    pod_spec_validate(causes, AT(NULL, "spec"), spec, json_member(pod, "metadata"));
+    for (uint32_t i = 0; str_empty(text_in(spec, "serviceAccountName")) && i < items_of(volumes); i++) {
+        const struct json *sources = json_at(&volumes->items[i], "projected.sources");
+        struct path *at = AT(AT(NTH(AT(AT(NULL, "spec"), "volumes"), i), "projected"), "sources");
+
+        for (uint32_t j = 0; j < items_of(sources); j++)
+            if (json_member(&sources->items[j], "serviceAccountToken"))
+                cause_forbidden(causes, AT(NTH(at, j), "serviceAccountToken"),
+                                "must not be specified when serviceAccountName is not set");
+    }
+}
+
 static void validate_create(struct request *request, const struct json *pod, struct causes *causes)
 {
+    const struct json *spec = json_member(pod, "spec");
+
     (void)request;
-    pod_spec_validate(causes, STR("spec"), json_member(pod, "spec"));
-    if (json_at(pod, "spec.ephemeralContainers"))
-        add_forbidden(causes, STR("spec.ephemeralContainers"), "cannot be set on create");
-}
-
-/* The old spec with what may change taken from the new one: equal to the new one, or the update is refused. */
-static struct json *allowed_spec(struct arena *arena, const struct json *spec, const struct json *old)
-{
-    static const char *const lists[] = { "containers", "initContainers" };
-    static const char *const free_members[] = { "activeDeadlineSeconds", "terminationGracePeriodSeconds", "tolerations",
-                                                "schedulingGates" };
-    struct json *allowed = json_copy(arena, old);
-
-    for (size_t l = 0; allowed && l < ARRAY_LEN(lists); l++) {
-        struct json *to = json_get(allowed, str_from(lists[l]));
-        const struct json *from = json_get(spec, str_from(lists[l]));
-
-        for (uint32_t i = 0; json_is(to, JSON_ARRAY) && json_is(from, JSON_ARRAY) && i < to->count && i < from->count;
-             i++) {
-            struct str image = json_str(json_member(&from->items[i], "image"));
-
-            if (image.data && !json_set_str(arena, &to->items[i], STR("image"), image))
-                return NULL;
-        }
-    }
-    for (size_t i = 0; allowed && i < ARRAY_LEN(free_members); i++) {
-        const struct json *value = json_get(spec, str_from(free_members[i]));
-
-        if (!value)
-            json_remove(allowed, str_from(free_members[i]));
-        else if (!json_set(arena, allowed, str_from(free_members[i]), value))
-            return NULL;
-    }
-    return allowed;
-}
-
-static void check_tolerations(struct causes *causes, const struct json *spec, const struct json *old_spec)
-{
-    const struct json *now = json_member(spec, "tolerations"), *before = json_member(old_spec, "tolerations");
-
-    for (uint32_t i = 0; json_is(before, JSON_ARRAY) && i < before->count; i++) {
-        bool found = false;
-
-        for (uint32_t j = 0; json_is(now, JSON_ARRAY) && j < now->count && !found; j++)
-            found =
-                str_eq(json_str(json_member(&now->items[j], "key")), json_str(json_member(&before->items[i], "key")));
-        if (!found) {
-            add_forbidden(causes, STR("spec.tolerations"),
-                          "existing toleration can not be modified except its tolerationSeconds");
-            return;
-        }
-    }
+    pod_check_all(causes, pod);
+    if (items_of(json_member(spec, "ephemeralContainers")))
+        cause_forbidden(causes, AT(AT(NULL, "spec"), "ephemeralContainers"), "cannot be set on create");
+    if (!str_empty(text_in(spec, "nodeName")) && items_of(json_member(spec, "schedulingGates")))
+        cause_forbidden(causes, AT(AT(NULL, "spec"), "nodeName"),
+                        "cannot be set until all schedulingGates have been cleared");
 }
 
 static void validate_update(struct request *request, const struct json *pod, const struct json *old,
                             struct causes *causes)
 {
-    const struct json *spec = json_member(pod, "spec"), *old_spec = json_member(old, "spec");
-    struct json *allowed;
-
     (void)request;
-    pod_spec_validate(causes, STR("spec"), spec);
-    if (json_equal(spec, old_spec))
-        return;
-    check_tolerations(causes, spec, old_spec);
-    allowed = allowed_spec(causes->arena, spec, old_spec);
-    if (!allowed || json_equal(allowed, spec))
-        return;
-    add_forbidden(causes, STR("spec"),
-                  "pod updates may not change fields other than `spec.containers[*].image`,"
-                  "`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to "
-                  "existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was "
-                  "previously negative)");
+    pod_check_all(causes, pod);
+    pod_update_check(causes, pod, old);
 }
 
 /* A pod that no node runs goes at once. */
@@ -226,6 +205,8 @@ static int64_t grace(const struct json *pod, int64_t wanted)
 
     if (wanted < 0)
         wanted = json_int(json_at(pod, "spec.terminationGracePeriodSeconds"), 30);
+    if (wanted < 0)
+        wanted = 1; /* what a negative one stands for */
     if (str_empty(json_str_at(pod, "spec.nodeName")) || str_is(phase, "Succeeded") || str_is(phase, "Failed"))
         return 0;
     return MAX(wanted, 0);

@@ -40,62 +40,14 @@ static const struct json *named(const struct json *list, struct str name)
     return NULL;
 }
 
-/* What serves lasting containers only. */
-static void check_temporary(struct causes *causes, struct str at, const struct json *container)
-{
-    static const char *const lasting[] = { "ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle",
-                                           "resizePolicy" };
-    static const char *const amounts[] = { "requests", "limits", "claims" };
-    static const char *const paths[] = { "subPath", "subPathExpr" };
-    const struct json *resources = json_member(container, "resources"), *mounts = json_member(container, "volumeMounts");
-    bool any = false;
-
-    for (size_t i = 0; i < ARRAY_LEN(lasting); i++)
-        if (json_get(container, str_from(lasting[i])))
-            add_forbidden(causes, field_path(causes, STR_FMT ".%s", STR_ARG(at), lasting[i]),
-                          "cannot be set for an Ephemeral Container");
-    for (size_t i = 0; i < ARRAY_LEN(amounts); i++) {
-        const struct json *amount = json_get(resources, str_from(amounts[i]));
-
-        any = any || (amount && amount->count);
-    }
-    if (any)
-        add_forbidden(causes, field_path(causes, STR_FMT ".resources", STR_ARG(at)),
-                      "cannot be set for an Ephemeral Container");
-    for (uint32_t i = 0; json_is(mounts, JSON_ARRAY) && i < mounts->count; i++)
-        for (size_t p = 0; p < ARRAY_LEN(paths); p++)
-            if (!str_empty(json_str(json_get(&mounts->items[i], str_from(paths[p])))))
-                add_forbidden(causes, field_path(causes, STR_FMT ".volumeMounts[%u].%s", STR_ARG(at), i, paths[p]),
-                              "cannot be set for an Ephemeral Container");
-}
-
-static void check_ephemeral(struct causes *causes, const struct json *spec, uint32_t at)
-{
-    const struct json *list = json_member(spec, "ephemeralContainers"), *container = &list->items[at];
-    const struct json *others[] = { json_member(spec, "containers"), json_member(spec, "initContainers") };
-    struct str field = field_path(causes, "spec.ephemeralContainers[%u]", at);
-    struct str name = json_str(json_member(container, "name"));
-    struct str target = json_str(json_member(container, "targetContainerName"));
-
-    if (str_empty(name))
-        return; /* the table says so */
-    pod_container_validate(causes, field, container, spec);
-    if (named(others[0], name) || named(others[1], name) || named(list, name) != container)
-        add_duplicate_str(causes, field_path(causes, STR_FMT ".name", STR_ARG(field)), name);
-    if (!str_empty(target) && !named(others[0], target) && !named(others[1], target))
-        add_not_found(causes, field_path(causes, STR_FMT ".targetContainerName", STR_ARG(field)), target);
-    check_temporary(causes, field, container);
-}
-
 static void validate_ephemeral(struct request *request, const struct json *object, const struct json *old,
                                struct causes *causes)
 {
-    const struct json *spec = json_member(object, "spec"), *list = json_member(spec, "ephemeralContainers");
+    const struct json *list = json_at(object, "spec.ephemeralContainers");
     const struct json *before = json_at(old, "spec.ephemeralContainers");
 
     (void)request;
-    for (uint32_t i = 0; json_is(list, JSON_ARRAY) && i < list->count; i++)
-        check_ephemeral(causes, spec, i);
+    pod_check_all(causes, object);
     for (uint32_t i = 0; json_is(before, JSON_ARRAY) && i < before->count; i++) {
         struct str name = json_str(json_member(&before->items[i], "name"));
         const struct json *now = named(list, name);
@@ -243,7 +195,7 @@ static void validate_resize(struct request *request, const struct json *object, 
     bool other = false;
 
     (void)request;
-    pod_spec_validate(causes, STR("spec"), spec);
+    pod_check_all(causes, object);
     if (json_get(json_at(old, "metadata.annotations"), STR("kubernetes.io/config.mirror")))
         add_forbidden(causes, STR("spec"), "static pods cannot be resized");
     if (str_is(json_str_at(old, "spec.os.name"), "windows"))

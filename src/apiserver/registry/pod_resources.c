@@ -26,45 +26,122 @@ int pod_resources_default(struct arena *arena, struct json *container, struct er
     return 0;
 }
 
-static void check_amounts(struct causes *causes, struct str field, const char *which, const struct json *amounts)
-{
-    for (uint32_t i = 0; json_is(amounts, JSON_OBJECT) && i < amounts->count; i++) {
-        const struct json_member *amount = &amounts->members[i];
-        struct str path = field_path(causes, STR_FMT ".%s." STR_FMT, STR_ARG(field), which, STR_ARG(amount->key));
-        const char *problem = qualified_name_problem(amount->key);
-        struct quantity quantity;
+/* What the amounts of one map are; together they say whether huge pages come with cpu or memory. */
+struct amounts {
+    bool compute, hugepages;
+};
 
-        if (problem)
-            add_invalid_str(causes, path, amount->key, problem);
-        if (quantity_parse(json_str(&amount->value), &quantity) && quantity.nano < 0)
-            add_invalid(causes, path, &amount->value, "must be greater than or equal to 0");
-        if (str_chr(amount->key, '/') < 0 && !str_is(amount->key, "cpu") && !str_is(amount->key, "memory") &&
-            !str_is(amount->key, "ephemeral-storage") && !str_has_prefix(amount->key, STR("hugepages-")))
-            add_invalid_str(causes,
-                            field_path(causes, STR_FMT ".%s[" STR_FMT "]", STR_ARG(field), which, STR_ARG(amount->key)),
-                            amount->key, "must be a standard resource for containers");
+static bool is_divisible(struct str name, struct quantity amount)
+{
+    struct quantity page;
+
+    if (!quantity_parse(str_skip(name, sizeof "hugepages-" - 1), &page) || page.nano <= 0)
+        return false;
+    return amount.nano >= 0 && amount.nano % page.nano == 0;
+}
+
+static void check_hugepages(struct causes *causes, const struct path *at, const struct json_member *amount)
+{
+    struct quantity quantity;
+
+    if (quantity_parse(json_str(&amount->value), &quantity) && !is_divisible(amount->key, quantity))
+        cause_at(causes, CAUSE_INVALID, at,
+                 "Invalid value: \"" STR_FMT "\": " STR_FMT " is not positive integer multiple of " STR_FMT,
+                 STR_ARG(json_str(&amount->value)), STR_ARG(json_str(&amount->value)), STR_ARG(amount->key));
+}
+
+static void check_amounts(struct causes *causes, const struct path *at, const struct json *amounts, struct amounts *seen)
+{
+    for (uint32_t i = 0; i < members_of(amounts); i++) {
+        const struct json_member *amount = &amounts->members[i];
+        struct path path = path_key(at, amount->key);
+
+        container_resource_name_check(causes, &path, amount->key);
+        resource_amount_check(causes, &path, amount->key, &amount->value);
+        seen->compute = seen->compute || str_is(amount->key, "cpu") || str_is(amount->key, "memory");
+        if (resource_is_hugepages(amount->key)) {
+            seen->hugepages = true;
+            check_hugepages(causes, &path, amount);
+        }
     }
 }
 
-void pod_resources_validate(struct causes *causes, struct str field, const struct json *resources)
+static void check_request(struct causes *causes, const struct path *at, const struct json_member *request,
+                          const struct json *limits)
+{
+    const struct json *limit = json_get(limits, request->key);
+    bool overcommit = resource_may_overcommit(request->key);
+    struct quantity want, most;
+    int order;
+
+    if (!limit) {
+        if (!overcommit)
+            cause_required(causes, AT(at, "limits"), "Limit must be set for non overcommitable resources");
+        return;
+    }
+    if (!quantity_parse(json_str(&request->value), &want) || !quantity_parse(json_str(limit), &most))
+        return;
+    order = quantity_cmp(want, most);
+    if (order > 0 || (order < 0 && !overcommit))
+        cause_at(causes, CAUSE_INVALID, AT(at, "requests"),
+                 "Invalid value: \"" STR_FMT "\": must be %s " STR_FMT " limit of " STR_FMT,
+                 STR_ARG(json_str(&request->value)), overcommit ? "less than or equal to" : "equal to",
+                 STR_ARG(request->key), STR_ARG(json_str(limit)));
+}
+
+static bool names_have(const struct json *array, struct str name)
+{
+    for (uint32_t i = 0; i < items_of(array); i++)
+        if (str_eq(text_in(&array->items[i], "name"), name))
+            return true;
+    return false;
+}
+
+/* Claims on devices, of those that the pod has. */
+static void check_claims(struct causes *causes, const struct path *at, const struct json *claims,
+                         const struct json *pod_claims)
+{
+    for (uint32_t i = 0; i < items_of(claims); i++) {
+        struct str name = text_in(&claims->items[i], "name"), request = text_in(&claims->items[i], "request");
+        struct path path = path_index(at, i);
+
+        if (str_empty(name)) {
+            cause_required(causes, &path, "");
+            continue;
+        }
+        if (!str_empty(request))
+            cause_format(causes, AT(&path, "request"), FORMAT_LABEL, request);
+        for (uint32_t j = 0; j < i; j++) {
+            struct str other = text_in(&claims->items[j], "request");
+
+            if (str_eq(text_in(&claims->items[j], "name"), name) &&
+                (str_empty(other) || str_empty(request) || str_eq(other, request))) {
+                cause_duplicate_str(causes, &path, name);
+                break;
+            }
+        }
+        if (!names_have(pod_claims, name))
+            cause_at(causes, CAUSE_NOT_FOUND, &path,
+                     "Not found: \"" STR_FMT "\": must be one of the names in pod.spec.resourceClaims%s", STR_ARG(name),
+                     items_of(pod_claims) ? "" : " which is empty");
+    }
+}
+
+void pod_resources_validate(struct causes *causes, const struct path *at, const struct json *resources,
+                            const struct json *claims)
 {
     const struct json *limits = json_member(resources, "limits"), *requests = json_member(resources, "requests");
+    struct amounts seen = { 0 };
 
-    check_amounts(causes, field, "limits", limits);
-    check_amounts(causes, field, "requests", requests);
-    for (uint32_t i = 0; json_is(requests, JSON_OBJECT) && i < requests->count; i++) {
-        const struct json_member *request = &requests->members[i];
-        const struct json *limit = json_get(limits, request->key);
-        struct quantity want, most;
-
-        if (!limit || !quantity_parse(json_str(&request->value), &want) || !quantity_parse(json_str(limit), &most) ||
-            quantity_cmp(want, most) <= 0)
-            continue;
-        causes_add(causes, CAUSE_INVALID, field_path(causes, STR_FMT ".requests", STR_ARG(field)),
-                   "Invalid value: " STR_FMT ": must be less than or equal to " STR_FMT " limit of " STR_FMT,
-                   STR_ARG(cause_value(causes->arena, &request->value)), STR_ARG(request->key),
-                   STR_ARG(json_str(limit)));
-    }
+    if (!members_of(resources))
+        return;
+    check_amounts(causes, AT(at, "limits"), limits, &seen);
+    check_amounts(causes, AT(at, "requests"), requests, &seen);
+    for (uint32_t i = 0; i < members_of(requests); i++)
+        check_request(causes, at, &requests->members[i], limits);
+    if (seen.hugepages && !seen.compute)
+        cause_forbidden(causes, at, "HugePages require cpu or memory");
+    check_claims(causes, AT(at, "claims"), json_member(resources, "claims"), claims);
 }
 
 static bool is_zero(struct str text)

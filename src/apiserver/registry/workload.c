@@ -4,57 +4,70 @@
 #include "apiserver/registry/rules.h"
 #include "schema/selector.h"
 
-static const char *const always[] = { "Always", NULL };
-
-void workload_selector_validate(struct causes *causes, const struct json *object)
+/* spec.selector: there, not empty, and fitting the labels of spec.template. kind is named in the message. */
+static void check_selector(struct causes *causes, const struct json *object, const char *kind)
 {
-    const struct json *json = json_at(object, "spec.selector"),
-                      *labels = json_at(object, "spec.template.metadata.labels");
+    const struct json *json = json_at(object, "spec.selector"), *labels = json_at(object, "spec.template.metadata.labels");
+    static const struct json none = { .kind = JSON_OBJECT };
     const struct selector *selector = NULL;
-    const struct json *match = json_member(json, "matchLabels"), *expressions = json_member(json, "matchExpressions");
+    struct path *at = AT(AT(NULL, "spec"), "selector");
     struct err err = { 0 };
 
-    if (!json) {
-        add_required(causes, STR("spec.selector"), "");
+    if (!json)
+        return; /* the table says so */
+    if (!members_of(json_member(json, "matchLabels")) && !items_of(json_member(json, "matchExpressions"))) {
+        cause_at(causes, CAUSE_INVALID, at, "Invalid value: " STR_FMT ": %s", STR_ARG(cause_value(causes->arena, json)),
+                 kind);
         return;
     }
-    if (!(json_is(match, JSON_OBJECT) && match->count) && !(json_is(expressions, JSON_ARRAY) && expressions->count)) {
-        add_invalid(causes, STR("spec.selector"), json, "empty selector is invalid for deployment");
+    if (selector_from_json(causes->arena, json, &selector, &err) < 0)
+        return; /* so does the check of its parts */
+    if (!selector_matches_json(selector, labels))
+        cause_invalid(causes, AT(AT(AT(AT(NULL, "spec"), "template"), "metadata"), "labels"), labels ? labels : &none,
+                      "`selector` does not match template `labels`");
+}
+
+static const struct path *spec_path(void)
+{
+    static const struct path spec = { NULL, &type_any, STR_INIT("spec"), 0 };
+
+    return &spec;
+}
+
+/* -- numbers or percentages -- */
+
+static int64_t percent_or_number(const struct json *value)
+{
+    struct str text = json_str(value);
+    int64_t number = 0;
+
+    if (text.data)
+        return str_has_suffix(text, STR("%")) && str_to_i64(str_chop(text, 1), &number) ? number : 0;
+    return json_int(value, 0);
+}
+
+static bool is_percent(struct str text)
+{
+    for (size_t i = 0; i + 1 < text.len; i++)
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+    return text.len > 1 && text.data[text.len - 1] == '%';
+}
+
+static void check_amount(struct causes *causes, const struct path *at, const struct json *value, bool capped)
+{
+    struct str text = json_str(value);
+
+    if (!value)
         return;
-    }
-    if (selector_from_json(causes->arena, json, &selector, &err) < 0) {
-        add_invalid(causes, STR("spec.selector"), json, "invalid label selector");
-        return;
-    }
-    if (!selector_matches_json(selector, labels)) {
-        struct json none = { .kind = JSON_OBJECT };
-
-        add_invalid(causes, STR("spec.template.metadata.labels"), labels ? labels : &none,
-                    "`selector` does not match template `labels`");
-    }
-}
-
-static void validate_common(struct causes *causes, const struct json *object)
-{
-    check_not_negative(causes, STR("spec.replicas"), json_at(object, "spec.replicas"));
-    check_not_negative(causes, STR("spec.minReadySeconds"), json_at(object, "spec.minReadySeconds"));
-    check_not_negative(causes, STR("spec.revisionHistoryLimit"), json_at(object, "spec.revisionHistoryLimit"));
-    workload_selector_validate(causes, object);
-    template_validate(causes, STR("spec.template"), json_at(object, "spec.template"), always);
-}
-
-static void validate_create(struct request *request, const struct json *object, struct causes *causes)
-{
-    (void)request;
-    validate_common(causes, object);
-}
-
-static void validate_update(struct request *request, const struct json *object, const struct json *old,
-                            struct causes *causes)
-{
-    (void)request;
-    validate_common(causes, object);
-    check_immutable(causes, STR("spec.selector"), json_at(object, "spec.selector"), json_at(old, "spec.selector"));
+    if (text.data && !is_percent(text))
+        cause_invalid(causes, at, value,
+                      "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or "
+                      "'93%', regex used for validation is '[0-9]+%')");
+    else if (!text.data && json_int(value, 0) < 0)
+        cause_invalid(causes, at, value, "must be greater than or equal to 0");
+    else if (capped && text.data && percent_or_number(value) > 100)
+        cause_invalid(causes, at, value, "must not be greater than 100%");
 }
 
 /* apps/v1 has these two in its spec. */
@@ -93,32 +106,129 @@ static void check_rolling(struct causes *causes, const struct json *object)
 {
     const struct json *strategy = json_at(object, "spec.strategy"), *rolling = json_member(strategy, "rollingUpdate");
     const struct json *surge = json_member(rolling, "maxSurge"), *unavailable = json_member(rolling, "maxUnavailable");
-    bool no_surge = (surge && json_int(surge, -1) == 0) || str_is(json_str(surge), "0%");
-    bool no_unavailable = (unavailable && json_int(unavailable, -1) == 0) || str_is(json_str(unavailable), "0%");
+    struct path *at = AT(AT(spec_path(), "strategy"), "rollingUpdate");
 
-    if (str_is(json_str(json_member(strategy, "type")), "Recreate") && rolling)
-        add_forbidden(causes, STR("spec.strategy.rollingUpdate"),
-                      "may not be specified when strategy `type` is 'Recreate'");
-    if (no_surge && no_unavailable)
-        add_invalid(causes, STR("spec.strategy.rollingUpdate.maxUnavailable"), unavailable,
-                    "may not be 0 when `maxSurge` is 0");
-    if (json_int(json_at(object, "spec.progressDeadlineSeconds"), INT32_MAX) <=
-        json_int(json_at(object, "spec.minReadySeconds"), 0))
-        add_invalid(causes, STR("spec.progressDeadlineSeconds"), json_at(object, "spec.progressDeadlineSeconds"),
-                    "must be greater than minReadySeconds");
+    if (!rolling)
+        return;
+    if (str_is(text_in(strategy, "type"), "Recreate")) {
+        cause_forbidden(causes, at, "may not be specified when strategy `type` is 'Recreate'");
+        return;
+    }
+    check_amount(causes, AT(at, "maxUnavailable"), unavailable, true);
+    check_amount(causes, AT(at, "maxSurge"), surge, false);
+    if (percent_or_number(unavailable) == 0 && percent_or_number(surge) == 0)
+        cause_invalid(causes, AT(at, "maxUnavailable"), unavailable, "may not be 0 when `maxSurge` is 0");
 }
 
 static void validate_deployment(struct request *request, const struct json *object, struct causes *causes)
 {
-    validate_create(request, object, causes);
+    const struct json *deadline = json_at(object, "spec.progressDeadlineSeconds");
+
+    (void)request;
+    check_selector(causes, object, "empty selector is invalid for deployment");
+    template_check_always(causes, AT(spec_path(), "template"), json_at(object, "spec.template"), "ReplicaSet");
     check_rolling(causes, object);
+    if (deadline && json_int(deadline, 0) <= json_int(json_at(object, "spec.minReadySeconds"), 0))
+        cause_invalid(causes, AT(spec_path(), "progressDeadlineSeconds"), deadline,
+                      "must be greater than minReadySeconds");
 }
 
 static void validate_deployment_update(struct request *request, const struct json *object, const struct json *old,
                                        struct causes *causes)
 {
-    validate_update(request, object, old, causes);
-    check_rolling(causes, object);
+    (void)old;
+    validate_deployment(request, object, causes);
+}
+
+static void validate_replicaset(struct request *request, const struct json *object, struct causes *causes)
+{
+    (void)request;
+    check_selector(causes, object, "empty selector is invalid for deployment");
+    template_check_always(causes, AT(spec_path(), "template"), json_at(object, "spec.template"), "ReplicaSet");
+}
+
+static void validate_replicaset_update(struct request *request, const struct json *object, const struct json *old,
+                                       struct causes *causes)
+{
+    (void)old;
+    validate_replicaset(request, object, causes);
+}
+
+/* -- status -- */
+
+/* Counts are not negative, and none is larger than the one that it is part of. */
+static void check_counts(struct causes *causes, const struct json *status, const char *const *names, size_t count)
+{
+    struct path *at = AT(NULL, "status");
+    int64_t total = json_int(json_member(status, "replicas"), 0);
+
+    for (size_t i = 0; i < count; i++) {
+        const struct json *value = json_get(status, str_from(names[i]));
+        struct path here = path_member(at, str_from(names[i]));
+
+        if (!value)
+            continue;
+        if (json_int(value, 0) < 0)
+            cause_invalid(causes, &here, value, "must be greater than or equal to 0");
+        else if (json_int(value, 0) > total && str_has_suffix(str_from(names[i]), STR("Replicas")))
+            cause_invalid(causes, &here, value, "cannot be greater than status.replicas");
+    }
+    if (json_int(json_member(status, "availableReplicas"), 0) > json_int(json_member(status, "readyReplicas"), 0))
+        cause_invalid(causes, AT(at, "availableReplicas"), json_member(status, "availableReplicas"),
+                      "cannot be greater than readyReplicas");
+}
+
+static void check_collisions(struct causes *causes, const struct json *object, const struct json *old)
+{
+    int64_t now = json_int(json_at(object, "status.collisionCount"), 0);
+
+    if (now < json_int(json_at(old, "status.collisionCount"), 0))
+        cause_invalid_int(causes, AT(AT(NULL, "status"), "collisionCount"), now, "cannot be decremented");
+}
+
+static void validate_deployment_status(struct request *request, const struct json *object, const struct json *old,
+                                       struct causes *causes)
+{
+    static const char *const names[] = { "replicas", "updatedReplicas", "readyReplicas", "availableReplicas",
+                                         "observedGeneration", "collisionCount" };
+
+    (void)request;
+    check_counts(causes, json_member(object, "status"), names, ARRAY_LEN(names));
+    check_collisions(causes, object, old);
+}
+
+static void validate_replicaset_status(struct request *request, const struct json *object, const struct json *old,
+                                       struct causes *causes)
+{
+    static const char *const names[] = { "replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas",
+                                         "observedGeneration" };
+
+    (void)request;
+    (void)old;
+    check_counts(causes, json_member(object, "status"), names, ARRAY_LEN(names));
+}
+
+static void validate_statefulset_status(struct request *request, const struct json *object, const struct json *old,
+                                        struct causes *causes)
+{
+    static const char *const names[] = { "replicas", "readyReplicas", "currentReplicas", "updatedReplicas",
+                                         "availableReplicas", "observedGeneration", "collisionCount" };
+
+    (void)request;
+    check_counts(causes, json_member(object, "status"), names, ARRAY_LEN(names));
+    check_collisions(causes, object, old);
+}
+
+static void validate_daemonset_status(struct request *request, const struct json *object, const struct json *old,
+                                      struct causes *causes)
+{
+    static const char *const names[] = { "currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled",
+                                         "numberReady", "observedGeneration", "updatedNumberScheduled",
+                                         "numberAvailable", "numberUnavailable", "collisionCount" };
+
+    (void)request;
+    check_counts(causes, json_member(object, "status"), names, ARRAY_LEN(names));
+    check_collisions(causes, object, old);
 }
 
 static int default_replicaset(struct request *request, struct json *object, struct err *err)
@@ -158,24 +268,78 @@ static int default_statefulset(struct request *request, struct json *object, str
     return template_default(request, json_member(spec, "template"), err);
 }
 
+static void check_update_strategy(struct causes *causes, const struct json *strategy)
+{
+    const struct json *rolling = json_member(strategy, "rollingUpdate");
+    struct path *at = AT(spec_path(), "updateStrategy");
+    struct str type = text_in(strategy, "type");
+
+    if (!str_is(type, "RollingUpdate") && !str_is(type, "OnDelete"))
+        cause_invalid(causes, at, strategy, "must be 'RollingUpdate' or 'OnDelete'");
+    else if (str_is(type, "OnDelete") && rolling)
+        cause_invalid(causes, AT(at, "rollingUpdate"), rolling, "only allowed for updateStrategy 'RollingUpdate'");
+    else
+        check_amount(causes, AT(AT(at, "rollingUpdate"), "maxUnavailable"), json_member(rolling, "maxUnavailable"), true);
+}
+
+static void validate_statefulset(struct request *request, const struct json *object, struct causes *causes)
+{
+    struct str policy = json_str_at(object, "spec.podManagementPolicy");
+
+    (void)request;
+    if (!str_is(policy, "OrderedReady") && !str_is(policy, "Parallel"))
+        cause_invalid_str(causes, AT(spec_path(), "podManagementPolicy"), policy,
+                          "must be 'OrderedReady' or 'Parallel'");
+    check_update_strategy(causes, json_at(object, "spec.updateStrategy"));
+    check_selector(causes, object, "empty selector is invalid for statefulset");
+    template_check_always(causes, AT(spec_path(), "template"), json_at(object, "spec.template"), "StatefulSet");
+}
+
+/* Claims that are made from templates count as the set's volumes. */
+static struct json *with_claims(struct arena *arena, const struct json *object)
+{
+    const struct json *claims = json_at(object, "spec.volumeClaimTemplates");
+    struct json *copy, *volumes, *spec;
+
+    if (!items_of(claims))
+        return NULL;
+    copy = json_copy(arena, object);
+    spec = json_at(copy, "spec.template.spec");
+    volumes = spec ? json_ensure(arena, spec, STR("volumes"), JSON_ARRAY) : NULL;
+    for (uint32_t i = 0; volumes && i < claims->count; i++) {
+        struct json *volume = json_append(arena, volumes, &(struct json){ .kind = JSON_OBJECT }), *source;
+
+        if (!volume || !json_set_str(arena, volume, STR("name"), json_str_at(&claims->items[i], "metadata.name")) ||
+            !(source = json_ensure(arena, volume, STR("persistentVolumeClaim"), JSON_OBJECT)) ||
+            !json_set_str(arena, source, STR("claimName"), STR("claim")))
+            return NULL;
+    }
+    return copy;
+}
+
+static void validate_statefulset_create(struct request *request, const struct json *object, struct causes *causes)
+{
+    const struct json *whole = with_claims(causes->arena, object);
+
+    validate_statefulset(request, whole ? whole : object, causes);
+}
+
 static void validate_statefulset_update(struct request *request, const struct json *object, const struct json *old,
                                         struct causes *causes)
 {
     static const char *const frozen[] = { "selector", "serviceName", "volumeClaimTemplates", "podManagementPolicy" };
-    static const struct json null = { .kind = JSON_NULL };
 
-    (void)request;
-    validate_common(causes, object);
+    validate_statefulset_create(request, object, causes);
     for (size_t i = 0; i < ARRAY_LEN(frozen); i++) {
         const struct json *now = json_get(json_member(object, "spec"), str_from(frozen[i]));
         const struct json *before = json_get(json_member(old, "spec"), str_from(frozen[i]));
 
-        if (json_equal(now ? now : &null, before ? before : &null))
+        if (json_same(now, before))
             continue;
-        add_forbidden(causes, STR("spec"),
-                      "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
-                      "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
-                      "'minReadySeconds' are forbidden");
+        cause_forbidden(causes, spec_path(),
+                        "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', "
+                        "'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and "
+                        "'minReadySeconds' are forbidden");
         return;
     }
 }
@@ -189,6 +353,38 @@ static int default_daemonset(struct request *request, struct json *object, struc
         !rolling_default(arena, spec, "updateStrategy", NULL, NULL, true))
         return out_of_memory(err);
     return template_default(request, json_member(spec, "template"), err);
+}
+
+static void check_daemonset_strategy(struct causes *causes, const struct json *strategy)
+{
+    const struct json *rolling = json_member(strategy, "rollingUpdate"), *surge = json_member(rolling, "maxSurge");
+    const struct json *unavailable = json_member(rolling, "maxUnavailable");
+    struct path *at = AT(AT(spec_path(), "updateStrategy"), "rollingUpdate");
+    bool has_surge = percent_or_number(surge) != 0, has_unavailable = percent_or_number(unavailable) != 0;
+
+    if (!str_is(text_in(strategy, "type"), "RollingUpdate"))
+        return;
+    check_amount(causes, AT(at, "maxUnavailable"), unavailable, true);
+    check_amount(causes, AT(at, "maxSurge"), surge, true);
+    if (has_surge && has_unavailable)
+        cause_invalid(causes, AT(at, "maxSurge"), surge, "may not be set when maxUnavailable is non-zero");
+    else if (!has_surge && !has_unavailable)
+        cause_required(causes, AT(at, "maxUnavailable"), "cannot be 0 when maxSurge is 0");
+}
+
+static void validate_daemonset(struct request *request, const struct json *object, struct causes *causes)
+{
+    (void)request;
+    check_selector(causes, object, "empty selector is invalid for daemonset");
+    template_check_always(causes, AT(spec_path(), "template"), json_at(object, "spec.template"), "DaemonSet");
+    check_daemonset_strategy(causes, json_at(object, "spec.updateStrategy"));
+}
+
+static void validate_daemonset_update(struct request *request, const struct json *object, const struct json *old,
+                                      struct causes *causes)
+{
+    (void)old;
+    validate_daemonset(request, object, causes);
 }
 
 /* Selector and labels come from the template where they are absent. */
@@ -214,22 +410,25 @@ static int default_replicationcontroller(struct request *request, struct json *o
 
 static void validate_replicationcontroller(struct request *request, const struct json *object, struct causes *causes)
 {
-    const struct json *selector = json_at(object, "spec.selector");
-    const struct json *labels = json_at(object, "spec.template.metadata.labels");
+    const struct json *selector = json_at(object, "spec.selector"), *template = json_at(object, "spec.template");
+    const struct json *labels = json_at(template, "metadata.labels");
+    static const struct json none = { .kind = JSON_OBJECT };
+    struct path *at = AT(spec_path(), "template");
 
     (void)request;
-    check_not_negative(causes, STR("spec.replicas"), json_at(object, "spec.replicas"));
-    if (!json_is(selector, JSON_OBJECT) || !selector->count)
-        add_required(causes, STR("spec.selector"), "");
-    for (uint32_t i = 0; json_is(selector, JSON_OBJECT) && i < selector->count; i++)
+    if (!members_of(selector))
+        cause_required(causes, AT(spec_path(), "selector"), "");
+    if (!template) {
+        cause_required(causes, at, "");
+        return;
+    }
+    for (uint32_t i = 0; i < members_of(selector); i++)
         if (!str_eq(json_str(json_get(labels, selector->members[i].key)), json_str(&selector->members[i].value))) {
-            struct json none = { .kind = JSON_OBJECT };
-
-            add_invalid(causes, STR("spec.template.metadata.labels"), labels ? labels : &none,
-                        "`selector` does not match template `labels`");
+            cause_invalid(causes, AT(AT(at, "metadata"), "labels"), labels ? labels : &none,
+                          "`selector` does not match template `labels`");
             break;
         }
-    template_validate(causes, STR("spec.template"), json_at(object, "spec.template"), always);
+    template_check_always(causes, at, template, "ReplicationController");
 }
 
 static void validate_replicationcontroller_update(struct request *request, const struct json *object,
@@ -239,29 +438,60 @@ static void validate_replicationcontroller_update(struct request *request, const
     validate_replicationcontroller(request, object, causes);
 }
 
+/* -- templates and revisions -- */
+
+static int default_podtemplate(struct request *request, struct json *object, struct err *err)
+{
+    return template_default(request, json_member(object, "template"), err);
+}
+
+static void validate_podtemplate(struct request *request, const struct json *object, struct causes *causes)
+{
+    (void)request;
+    template_check(causes, AT(NULL, "template"), json_member(object, "template"));
+}
+
+static void validate_podtemplate_update(struct request *request, const struct json *object, const struct json *old,
+                                        struct causes *causes)
+{
+    (void)old;
+    validate_podtemplate(request, object, causes);
+}
+
+static void validate_revision(struct request *request, const struct json *object, struct causes *causes)
+{
+    (void)request;
+    if (!json_member(object, "data"))
+        cause_required(causes, AT(NULL, "data"), "data is mandatory");
+}
+
 const struct rules deployment_rules = {
     .resource = &RESOURCE_APPS_DEPLOYMENTS,
     .default_ = default_deployment,
     .validate_create = validate_deployment,
     .validate_update = validate_deployment_update,
+    .validate_status = validate_deployment_status,
 };
 const struct rules replicaset_rules = {
     .resource = &RESOURCE_APPS_REPLICASETS,
     .default_ = default_replicaset,
-    .validate_create = validate_create,
-    .validate_update = validate_update,
+    .validate_create = validate_replicaset,
+    .validate_update = validate_replicaset_update,
+    .validate_status = validate_replicaset_status,
 };
 const struct rules statefulset_rules = {
     .resource = &RESOURCE_APPS_STATEFULSETS,
     .default_ = default_statefulset,
-    .validate_create = validate_create,
+    .validate_create = validate_statefulset_create,
     .validate_update = validate_statefulset_update,
+    .validate_status = validate_statefulset_status,
 };
 const struct rules daemonset_rules = {
     .resource = &RESOURCE_APPS_DAEMONSETS,
     .default_ = default_daemonset,
-    .validate_create = validate_create,
-    .validate_update = validate_update,
+    .validate_create = validate_daemonset,
+    .validate_update = validate_daemonset_update,
+    .validate_status = validate_daemonset_status,
 };
 const struct rules replicationcontroller_rules = {
     .resource = &RESOURCE_REPLICATIONCONTROLLERS,
@@ -269,4 +499,16 @@ const struct rules replicationcontroller_rules = {
     .default_ = default_replicationcontroller,
     .validate_create = validate_replicationcontroller,
     .validate_update = validate_replicationcontroller_update,
+    .validate_status = validate_replicaset_status,
+};
+const struct rules podtemplate_rules = {
+    .resource = &RESOURCE_PODTEMPLATES,
+    .default_ = default_podtemplate,
+    .validate_create = validate_podtemplate,
+    .validate_update = validate_podtemplate_update,
+};
+const struct rules controllerrevision_rules = {
+    .resource = &RESOURCE_APPS_CONTROLLERREVISIONS,
+    .flags = RULE_NO_GENERATION,
+    .validate_create = validate_revision,
 };

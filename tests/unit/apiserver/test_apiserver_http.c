@@ -53,7 +53,7 @@ static void cluster_init(struct cluster *c)
                                                                 .http_client = c->to_agents },
                                    &c->server, &err),
                      0);
-    if (apiserver_bootstrap(c->server, STR("127.0.0.1"), 6443, &err) < 0)
+    if (apiserver_bootstrap(c->server, STR("192.0.2.1"), 6443, &err) < 0)
         fail_msg("%s", err.message);
     inner = apiserver_handler(c->server);
     assert_int_equal(

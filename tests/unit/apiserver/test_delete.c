@@ -221,8 +221,8 @@ static void test_pod_rules(void **state)
           "\\'OnFailure\\'" },
         { "{'containers':[{'name':'c','image':'i','livenessProbe':{}}]}",
           "spec.containers[0].livenessProbe: Required value: must specify a handler type" },
-        { "{'terminationGracePeriodSeconds':-1,'containers':[{'name':'c','image':'i'}]}",
-          "must be greater than or equal to 0" },
+        { "{'activeDeadlineSeconds':-1,'containers':[{'name':'c','image':'i'}]}",
+          "must be between 1 and 2147483647, inclusive" },
     };
     struct fixture f;
     struct answer a;
