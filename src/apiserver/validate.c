@@ -146,7 +146,7 @@ static bool name_has_upper(struct str name)
     return false;
 }
 
-void check_annotations(struct causes *causes, const struct path *path, const struct json *annotations)
+void annotations_check(struct causes *causes, const struct path *path, const struct json *annotations)
 {
     size_t total = 0;
 
@@ -248,7 +248,7 @@ static void check_meta_parts(struct request *request, struct causes *causes, con
     check_labels(causes, STR("metadata.labels"), json_member(meta, "labels"));
     struct path up = path_member(NULL, STR("metadata")), at = path_member(&up, STR("annotations"));
 
-    check_annotations(causes, &at, json_member(meta, "annotations"));
+    annotations_check(causes, &at, json_member(meta, "annotations"));
     check_owners(causes, json_member(meta, "ownerReferences"));
     check_finalizers(causes, json_member(meta, "finalizers"), finalizers_are_known(request->resource));
 }

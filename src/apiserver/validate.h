@@ -25,7 +25,7 @@ void add_not_found(struct causes *causes, struct str field, struct str value);
 
 void check_name(struct causes *causes, struct str field, enum name_form form, struct str name);
 void check_labels(struct causes *causes, struct str field, const struct json *labels);
-void check_annotations(struct causes *causes, const struct path *path, const struct json *annotations);
+void annotations_check(struct causes *causes, const struct path *path, const struct json *annotations);
 void check_not_negative(struct causes *causes, struct str field, const struct json *value);
 void check_port_number(struct causes *causes, struct str field, int64_t port);
 void check_port_name(struct causes *causes, struct str field, struct str name);

@@ -127,7 +127,7 @@ void template_check(struct causes *causes, const struct path *at, const struct j
     const struct json *meta = json_member(template, "metadata"), *spec = json_member(template, "spec");
 
     cause_labels(causes, AT(at, "labels"), json_member(meta, "labels"));
-    check_annotations(causes, AT(at, "annotations"), json_member(meta, "annotations"));
+    annotations_check(causes, AT(at, "annotations"), json_member(meta, "annotations"));
     pod_annotations_check(causes, AT(at, "annotations"), json_member(meta, "annotations"));
     pod_spec_validate(causes, AT(at, "spec"), spec, NULL);
     if (items_of(json_member(spec, "ephemeralContainers")))
