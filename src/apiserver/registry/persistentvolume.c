@@ -56,6 +56,8 @@ static void check_data_source(struct causes *causes, const struct path *at, cons
     if (source && str_empty(text_in(source, "apiGroup")) && !str_is(text_in(source, "kind"), "PersistentVolumeClaim"))
         cause_invalid_str(causes, at, text_in(source, "kind"),
                           "must be 'PersistentVolumeClaim' when referencing the default apiGroup");
+    if (!str_empty(text_in(source, "apiGroup")))
+        cause_format(causes, AT(at, "apiGroup"), FORMAT_SUBDOMAIN, text_in(source, "apiGroup"));
 }
 
 static void check_data_sources(struct causes *causes, const struct path *at, const struct json *spec)
