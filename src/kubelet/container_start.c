@@ -16,6 +16,7 @@
 #include "kubelet/image/rootfs.h"
 #include "kubelet/image_puller.h"
 #include "kubelet/internal.h"
+#include "kubelet/resize.h"
 #include "kubelet/resources.h"
 #include "kubelet/runtime/container_log.h"
 #include "kubelet/runtime/user.h"
@@ -294,18 +295,33 @@ static int collect_old(struct launch *launch, struct err *err)
     return code;
 }
 
+/* "uid gid group...", for the status. */
+static struct str user_text(const struct launch *launch)
+{
+    const struct oci_spec *oci = &launch->spec.oci;
+    AUTO_DEINIT(buf, text) = BUF_INIT;
+
+    buf_printf(&text, "%u %u", oci->uid, oci->gid);
+    for (size_t i = 0; i < oci->additional_gid_count; i++)
+        buf_printf(&text, " %u", oci->additional_gids[i]);
+    struct str kept = buf_ok(&text) ? arena_str(launch->sync->arena, buf_str(&text)) : STR_NULL;
+
+    return kept.data ? kept : STR("");
+}
+
 static int set_labels(struct launch *launch, struct err *err)
 {
-    enum { LABELS = 3 };
+    enum { LABELS = 4 };
     struct oci_pair *labels = arena_array_of(launch->sync->arena, LABELS, struct oci_pair);
 
     if (!labels)
         return err_set(err, ERR_NO_MEMORY, "labels");
     labels[0] = (struct oci_pair){ STR("image"), launch->slot->spec->image };
     labels[1] = (struct oci_pair){ STR("image-id"), image_status_id(launch->image) };
-    labels[2] = (struct oci_pair){ STR("stop-signal"), launch->image->config.stop_signal };
+    labels[2] = (struct oci_pair){ STR("user"), user_text(launch) };
+    labels[3] = (struct oci_pair){ STR("stop-signal"), launch->image->config.stop_signal };
     launch->spec.labels = labels;
-    launch->spec.label_count = labels[2].value.len ? 3 : 2;
+    launch->spec.label_count = labels[3].value.len ? LABELS : LABELS - 1;
     return 0;
 }
 
@@ -330,7 +346,7 @@ static int set_basics(struct launch *launch, struct err *err)
     launch->spec.oci.cwd = spec->working_dir.len ? spec->working_dir : image_cwd.len ? image_cwd : STR("/");
     launch->spec.oci.env = launch->env.all.items;
     launch->spec.oci.env_count = launch->env.all.count;
-    launch->spec.oci.resources = container_resources(spec);
+    launch->spec.oci.resources = container_resources(resize_effective(sync, launch->slot));
     launch->spec.oci.oom_score_adj =
         container_oom_score_adj(sync->pod, spec, (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE));
     return set_labels(launch, err);
@@ -377,6 +393,8 @@ static int build(struct launch *launch, struct err *err)
         code = set_mounts(launch, err);
     if (code == 0)
         code = ephemeral_target(sync, launch->slot, &launch->spec.pid_of, err);
+    if (code == 0)
+        code = set_user(launch, err);
     return code == 0 ? set_basics(launch, err) : code;
 }
 
@@ -410,6 +428,7 @@ static void note_start(struct launch *launch, const char *id)
     sync_event(sync, slot->spec, "Normal", "Started", "Started container " STR_FMT, STR_ARG(slot->spec->name));
     slot->memory->reason = NULL;
     slot->memory->kill_reason = NULL;
+    resize_note_start(sync, slot);
     slot->memory->post_start = hook_unref(slot->memory->post_start);
     image_store_touch(sync->kubelet->options.images, launch->image);
     if (slot->spec->lifecycle && slot->spec->lifecycle->post_start && hook_start_post_start(sync, slot, id) < 0)
@@ -449,7 +468,7 @@ int container_launch(struct pod_sync *sync, struct container_slot *slot, char *r
         code = collect_old(&launch, err);
     if (code == 0 && configure(&launch, &why) < 0)
         code = refuse(&launch, "CreateContainerConfigError", &why);
-    else if (code == 0 && (build(&launch, &why) < 0 || set_user(&launch, &why) < 0))
+    else if (code == 0 && build(&launch, &why) < 0)
         code = refuse(&launch, why.code == ERR_INVALID ? "CreateContainerConfigError" : "CreateContainerError", &why);
     else if (code == 0)
         code = create_and_start(&launch, ret_id, &why);

@@ -42,6 +42,8 @@ struct kubelet {
     bool stopping;
 };
 
+enum { RESIZE_AMOUNTS = 2, RESIZE_TEXT = 40, RESIZE_MESSAGE = 256 };
+
 /* What is remembered of one container of a pod between reconciles. All of it can be lost. */
 struct container_memory {
     struct str name;    /* owned */
@@ -53,6 +55,9 @@ struct container_memory {
     nsec_t kill_at;                     /* clock_now(): SIGKILL then */
     char counted[CONTAINER_ID_LEN + 1]; /* the container whose crash was counted */
     struct hook *post_start;            /* of the present container; NULL: none */
+    bool given_known;                   /* resize.c: cpu and memory that it has, requests and limits; "": none */
+    char given[2][RESIZE_AMOUNTS][RESIZE_TEXT];
+    bool restart_wanted; /* it is stopped in order to be started with other resources */
 };
 
 /* What probes have found so far. */
@@ -84,6 +89,9 @@ struct pod_state {
     nsec_t started_at; /* Unix time when the node first saw it; 0: not yet */
     struct condition_memory conditions[CONDITION_COUNT];
     char *status;                                  /* as last written to the API */
+    const char *resize_pending; /* "Deferred" or "Infeasible"; static; NULL: no */
+    bool resize_in_progress;
+    char resize_message[RESIZE_MESSAGE], resize_error[RESIZE_MESSAGE];
     char failure_reason[32], failure_message[256]; /* the pod as a whole has failed (DeadlineExceeded) */
 };
 

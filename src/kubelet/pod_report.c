@@ -3,7 +3,7 @@
  * A strategic merge, as conditions belong to several writers: ours are merged by their type, with null for what one of
  * them has lost. Lists of containers are replaced as a whole. */
 #include "api/resources.h"
-#include "kubelet/internal.h"
+#include "kubelet/resize.h"
 #include "schema/view.h"
 
 static const struct str nulls[] = { STR_INIT("reason"), STR_INIT("message") };
@@ -24,6 +24,45 @@ static int write_condition(struct buf *text, const struct pod_condition *conditi
     return 0;
 }
 
+static const struct pod_condition *present_condition(const struct pod_sync *sync, const char *type)
+{
+    const struct pod_condition_array *conditions = &sync->pod->status.conditions;
+
+    for (size_t i = 0; i < conditions->count; i++)
+        if (str_is(conditions->items[i].type, type))
+            return &conditions->items[i];
+    return NULL;
+}
+
+/* Those that are there only while they are true. They follow others. */
+static int write_resize_conditions(struct pod_sync *sync, struct buf *text, struct err *err)
+{
+    int code = 0;
+
+    for (int i = 0; code == 0 && i < RESIZE_CONDITIONS; i++) {
+        const char *type = resize_condition_types[i], *reason, *message;
+        const struct pod_condition *present = present_condition(sync, type);
+        nsec_t wall = clock_wall(sync->kubelet->options.clock);
+
+        if (!resize_condition(sync, i, &reason, &message)) {
+            if (present)
+                buf_printf(text, ",{\"$patch\":\"delete\",\"type\":\"%s\"}", type);
+            continue;
+        }
+        struct pod_condition condition = { .type = str_from(type),
+                                           .status = STR("True"),
+                                           .reason = str_from(reason ? reason : ""),
+                                           .message = str_from(message),
+                                           .last_transition_time = { true, wall - wall % NSEC_PER_SEC } };
+
+        if (present && str_eq(present->reason.data ? present->reason : STR(""), condition.reason))
+            condition.last_transition_time = present->last_transition_time;
+        buf_add_char(text, ',');
+        code = write_condition(text, &condition, err);
+    }
+    return code;
+}
+
 static int write_patch(struct pod_sync *sync, struct pod_status *status, struct buf *text, struct err *err)
 {
     const struct pod_condition_array conditions = status->conditions;
@@ -41,6 +80,8 @@ static int write_patch(struct pod_sync *sync, struct pod_status *status, struct 
             buf_add_char(text, ',');
         code = write_condition(text, &conditions.items[i], err);
     }
+    if (code == 0)
+        code = write_resize_conditions(sync, text, err);
     buf_add_cstr(text, "]}}");
     return code == 0 && !buf_ok(text) ? err_set(err, ERR_NO_MEMORY, "pod status") : code;
 }

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "kubelet/internal.h"
+#include "kubelet/resize.h"
 #include "kubelet/resources.h"
 
 #define TERMINATION_MESSAGE_MAX 4096
@@ -127,6 +128,46 @@ static void fill_state(struct pod_sync *sync, const struct container_slot *slot,
         status->last_state.terminated = terminated(sync, slot, last);
 }
 
+static void fill_mounts(struct pod_sync *sync, const struct container_slot *slot, struct container_status *status)
+{
+    const struct volume_mount_array *mounts = &slot->spec->volume_mounts;
+    struct volume_mount_status *list = arena_array_of(sync->arena, mounts->count, struct volume_mount_status);
+
+    for (size_t i = 0; list && i < mounts->count; i++) {
+        const struct volume_mount *mount = &mounts->items[i];
+        bool read_only = opt_or(mount->read_only, false);
+
+        list[i] = (struct volume_mount_status){ .name = mount->name, .mount_path = mount->mount_path };
+        if (!read_only)
+            continue;
+        list[i].read_only = (struct opt_bool){ true, true };
+        list[i].recursive_read_only = str_is(mount->recursive_read_only, "Enabled") ? STR("Enabled") : STR("Disabled");
+    }
+    if (list)
+        status->volume_mounts = (struct volume_mount_status_array){ list, mounts->count };
+}
+
+/* Who it runs as: noted when it was made. */
+static void fill_user(struct pod_sync *sync, const struct container_slot *slot, struct container_status *status)
+{
+    struct str rest = slot->current ? label(slot->current, "user") : STR_NULL, part;
+    struct container_user *user = rest.len ? arena_new_of(sync->arena, struct container_user) : NULL;
+    struct linux_container_user *ids = user ? arena_new_of(sync->arena, struct linux_container_user) : NULL;
+    int64_t *groups = ids ? arena_array_of(sync->arena, rest.len, int64_t) : NULL;
+    size_t count = 0;
+
+    if (!groups || !str_split(&rest, ' ', &part) || !str_to_i64(part, &ids->uid) || !str_split(&rest, ' ', &part) ||
+        !str_to_i64(part, &ids->gid))
+        return;
+    groups[count++] = ids->gid;
+    while (str_split(&rest, ' ', &part))
+        if (str_to_i64(part, &groups[count]) && groups[count] != ids->gid)
+            count++;
+    ids->supplemental_groups = (struct i64_array){ groups, count };
+    user->linux_ = ids;
+    status->user = user;
+}
+
 static void fill_container(struct pod_sync *sync, const struct container_slot *slot, struct container_status *status)
 {
     const struct runtime_container *current = slot->current;
@@ -144,6 +185,12 @@ static void fill_container(struct pod_sync *sync, const struct container_slot *s
         status->image = label(current, "image");
         status->image_id = label(current, "image-id");
     }
+    if (!slot->ephemeral) {
+        status->resources = resize_actual(sync, slot);
+        status->allocated_resources = resize_effective(sync, slot)->resources.requests;
+    }
+    fill_mounts(sync, slot, status);
+    fill_user(sync, slot, status);
     fill_state(sync, slot, status);
 }
 

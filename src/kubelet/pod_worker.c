@@ -19,6 +19,7 @@
 #include "kubelet/action.h"
 #include "kubelet/image_puller.h"
 #include "kubelet/probe.h"
+#include "kubelet/resize.h"
 #include "kubelet/source.h"
 
 #define RESYNC (60 * NSEC_PER_SEC) /* configMaps and secrets may have changed */
@@ -199,7 +200,7 @@ static int tend(struct pod_sync *sync, struct container_slot *slot, struct err *
         return look_after(sync, slot, err);
     if (slot_has_exited(slot)) {
         prober_forget(sync->kubelet->prober, slot->current->id);
-        if (!slot_will_restart(sync, slot) || must_wait(sync, slot))
+        if (!slot_will_restart(sync, slot) || (!slot->memory->restart_wanted && must_wait(sync, slot)))
             return 0;
     }
     code = container_launch(sync, slot, id, err);
@@ -295,8 +296,10 @@ static int step(struct pod_sync *sync, struct err *err)
     }
     if (pod_prepare(sync) != 0)
         return 0;
-    int code = run_containers(sync, err);
+    int code = resize_pod(sync, err);
 
+    if (code == 0)
+        code = run_containers(sync, err);
     return code == 0 ? tend_ephemeral(sync, err) : code;
 }
 

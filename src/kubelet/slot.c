@@ -93,6 +93,8 @@ bool slot_will_restart(const struct pod_sync *sync, const struct container_slot 
 
     if (sync->state->stopping || sync->state->failure_reason[0] || slot->ephemeral)
         return false;
+    if (slot->memory->restart_wanted)
+        return true;
     if (slot->sidecar)
         return !pod_is_finished(sync);
     if (slot->init && slot_succeeded(slot))

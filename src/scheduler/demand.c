@@ -69,20 +69,65 @@ static size_t count_keys(const struct pod *pod)
     return count;
 }
 
+static const struct container_status *status_named(const struct container_status_array *list, struct str name)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (str_eq(list->items[i].name, name))
+            return &list->items[i];
+    return NULL;
+}
+
+static bool is_infeasible(const struct pod *pod)
+{
+    for (size_t i = 0; i < pod->status.conditions.count; i++)
+        if (str_is(pod->status.conditions.items[i].type, "PodResizePending"))
+            return str_is(pod->status.conditions.items[i].reason, "Infeasible");
+    return false;
+}
+
+static int64_t amount_in(const struct str_map *map, int resource)
+{
+    for (size_t i = 0; i < map->count; i++)
+        if (str_is(map->items[i].key, resources[resource].name))
+            return resources[resource].milli ? quantity_milli(map->items[i].value)
+                                             : quantity_value(map->items[i].value);
+    return 0;
+}
+
+/* What a container asks for. While it is being resized: what it asks for or what it has, whichever is more, and only
+ * what it has when the node can never give it what it asks for (KEP-1287). */
+static void add_container(const struct pod *pod, const struct container *container,
+                          const struct container_status_array *statuses, struct amounts *amounts, struct demand *demand)
+{
+    static const int resizable[] = { RESOURCE_CPU, RESOURCE_MEMORY };
+    const struct str_map *requests = &container->resources.requests;
+    const struct container_status *status = status_named(statuses, container->name);
+
+    add_map(requests, amounts, demand);
+    for (size_t i = 0; status && status->allocated_resources.count && i < ARRAY_LEN(resizable); i++) {
+        int64_t asked = amount_in(requests, resizable[i]), has = amount_in(&status->allocated_resources, resizable[i]);
+
+        if (status->resources)
+            has = MAX(has, amount_in(&status->resources->requests, resizable[i]));
+        if (has > asked || is_infeasible(pod))
+            amounts->of[resizable[i]] = saturating_add(amounts->of[resizable[i]], has - asked);
+    }
+}
+
 /* Containers run together, init containers one after the other beside the sidecars before them (KEP-753). */
 static void add_containers(const struct pod *pod, struct demand *demand)
 {
     struct amounts sum = { 0 }, sidecars = { 0 }, peak = { 0 };
 
     for (size_t i = 0; i < pod->spec.containers.count; i++)
-        add_map(&pod->spec.containers.items[i].resources.requests, &sum, demand);
+        add_container(pod, &pod->spec.containers.items[i], &pod->status.container_statuses, &sum, demand);
     for (size_t i = 0; i < pod->spec.init_containers.count; i++) {
         const struct container *init = &pod->spec.init_containers.items[i];
         struct amounts one = sidecars;
 
         if (str_is(init->restart_policy, "Always"))
-            add_map(&init->resources.requests, &sidecars, demand);
-        add_map(&init->resources.requests, &one, demand);
+            add_container(pod, init, &pod->status.init_container_statuses, &sidecars, demand);
+        add_container(pod, init, &pod->status.init_container_statuses, &one, demand);
         for (int r = 0; r < RESOURCE_KINDS; r++)
             peak.of[r] = MAX(peak.of[r], one.of[r]);
     }

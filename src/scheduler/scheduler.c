@@ -91,9 +91,15 @@ static int pod_seen(struct scheduler *scheduler, struct object *object)
     }
     if (pod->spec.node_name.len) {
         pod_queue_remove(&scheduler->queue, object->key);
-        if (placed && !placed->assumed && str_eq(placed->node_name, pod->spec.node_name))
-            return 0; /* requests and ports of a bound pod do not change */
-        return cluster_place(&scheduler->cluster, object, pod->spec.node_name, false);
+        bool here = placed && !placed->assumed && str_eq(placed->node_name, pod->spec.node_name);
+
+        if (here && opt_or(object->meta->generation, 1) <= 1)
+            return 0; /* what a bound pod asks for changes only when it is resized */
+        int code = cluster_place(&scheduler->cluster, object, pod->spec.node_name, false);
+
+        if (here)
+            cluster_changed(scheduler);
+        return code;
     }
     if (placed) /* our binding is on its way */
         return 0;

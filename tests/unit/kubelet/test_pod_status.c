@@ -169,7 +169,7 @@ static void test_exact_text(void **state)
         "{\"lastTransitionTime\":\"2023-11-14T22:13:20Z\",\"status\":\"True\",\"type\":\"ContainersReady\"}],"
         "\"containerStatuses\":[{\"containerID\":\"crun://"
         "id-a\",\"image\":\"\",\"imageID\":\"\",\"lastState\":{},\"name\":\"a\","
-        "\"ready\":true,\"restartCount\":0,\"started\":true,\"state\":{\"running\":{\"startedAt\":\"2023-11-14T22:13:"
+        "\"ready\":true,\"resources\":{},\"restartCount\":0,\"started\":true,\"state\":{\"running\":{\"startedAt\":\"2023-11-14T22:13:"
         "00Z\"}}}],"
         "\"hostIP\":\"192.0.2.7\",\"hostIPs\":[{\"ip\":\"192.0.2.7\"}],\"phase\":\"Running\",\"podIP\":\"10.1.2.3\","
         "\"podIPs\":[{\"ip\":\"10.1.2.3\"}],\"qosClass\":\"BestEffort\",\"startTime\":\"2023-11-14T22:13:20Z\"}";

@@ -94,6 +94,39 @@ static void test_demand(void **state)
     }
 }
 
+/* While a container is resized, the larger counts; when that can never be, only what it has. */
+static void test_resized_demand(void **state)
+{
+    static const struct {
+        const char *has, *conditions;
+        int64_t cpu, memory;
+    } cases[] = {
+        { "{}", "[]", 1000, 1 << 20 },
+        { "{'cpu':'1','memory':'1Mi'}", "[]", 1000, 1 << 20 },
+        { "{'cpu':'2','memory':'512Ki'}", "[]", 2000, 1 << 20 },
+        { "{'cpu':'500m','memory':'2Mi'}", "[{'type':'PodResizePending','status':'True','reason':'Deferred'}]", 1000,
+          2 << 20 },
+        { "{'cpu':'500m','memory':'512Ki'}", "[{'type':'PodResizePending','status':'True','reason':'Infeasible'}]", 500,
+          512 << 10 },
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        char text[1024];
+
+        snprintf(text, sizeof text,
+                 "{'metadata':{'name':'p','namespace':'ns'},'spec':{'containers':[{'name':'a','resources':{'requests':"
+                 "{'cpu':'1','memory':'1Mi'}}}]},'status':{'conditions':%s,'containerStatuses':[{'name':'a',"
+                 "'allocatedResources':%s}]}}", cases[i].conditions, cases[i].has);
+        AUTO(object) pod = make(&RESOURCE_PODS, text);
+        AUTO(arena) arena = arena_new(0);
+        struct demand demand;
+
+        assert_int_equal(demand_of(arena, OBJECT_VIEW(pod, pod), &demand), 0);
+        assert_int_equal(demand.requests.of[RESOURCE_CPU], cases[i].cpu);
+        assert_int_equal(demand.requests.of[RESOURCE_MEMORY], cases[i].memory);
+    }
+}
+
 #define ROOM "{'cpu':'4','memory':'8Gi','pods':'10','x.io/gpu':'1'}"
 #define BUSY_1 "{'containers':[{'name':'a','resources':{'requests':{'cpu':'3','memory':'1Gi'}}," \
                "'ports':[{'containerPort':80,'hostPort':8080}]}]}"
@@ -225,7 +258,7 @@ static void test_queue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_demand),
+        cmocka_unit_test(test_demand), cmocka_unit_test(test_resized_demand),
         cmocka_unit_test(test_cycle),
         cmocka_unit_test(test_accounts),
         cmocka_unit_test(test_queue),
