@@ -1,11 +1,10 @@
-/* binding.c - pods/binding and pods/eviction: the scheduler's decision, and the polite deletion. */
+/* binding.c - pods/binding: the scheduler's decision. */
 #include "apiserver/decode.h"
 #include "apiserver/server.h"
 #include "apiserver/write.h"
 #include "schema/time.h"
 
 #define BINDING_TYPE "io.k8s.api.core.v1.Binding"
-#define EVICTION_TYPE "io.k8s.api.policy.v1.Eviction"
 
 static int no_memory(struct err *err)
 {
@@ -118,7 +117,7 @@ static int binding_plan(struct write *write, struct err *err)
     return write_object(write, STORE_PUT, pod, revision, err);
 }
 
-static int answer_created(struct write *write, struct err *err)
+int answer_created(struct write *write, struct err *err)
 {
     AUTO_DEINIT(buf, buf) = BUF_INIT;
 
@@ -141,29 +140,5 @@ int binding_new(struct request *request, struct write **ret_write, struct err *e
         return code;
     write->finish = answer_created;
     *ret_write = write;
-    return 0;
-}
-
-/* An eviction is a deletion with the options that its body carries. */
-int eviction_new(struct request *request, struct write **ret_write, struct err *err)
-{
-    struct json *eviction, *options;
-    struct str name;
-    int code;
-
-    if (!type_named(EVICTION_TYPE))
-        return fail_not_supported(request, err, "pods/eviction");
-    if ((code = decode_dry_run(request, err)) < 0 ||
-        (code = decode_body_as(request, type_named(EVICTION_TYPE), &eviction, err)) < 0)
-        return code;
-    name = json_str_at(eviction, "metadata.name");
-    if (!str_empty(name) && !str_eq(name, request->info.name))
-        return fail_bad_request(request, err, "name in URL does not match name in Eviction object");
-    options = json_ensure(request->arena, eviction, STR("deleteOptions"), JSON_OBJECT);
-    if (!options)
-        return no_memory(err);
-    if ((code = delete_new(request, request->info.ns, request->info.name, options, ret_write, err)) < 0)
-        return code;
-    (*ret_write)->finish = answer_created;
     return 0;
 }

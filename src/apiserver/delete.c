@@ -153,8 +153,11 @@ static int mark_first(struct write *write, struct json *object, bool *ret_go, st
 {
     int64_t grace = grace_of(write, object), seconds = MAX(grace, 0);
     nsec_t now = clock_wall(write->request->server->options.clock);
+    int code;
 
     *ret_go = grace <= 0;
+    if (write->touch && (code = write->touch(write, object, err)) < 0)
+        return code;
     return mark(write, object, now + MIN(seconds, INT32_MAX) * NSEC_PER_SEC, seconds, true, err);
 }
 
@@ -166,7 +169,7 @@ static bool is_held(struct write *write, const struct json *object)
            (write->request->rules->held && write->request->rules->held(object));
 }
 
-static int delete_plan(struct write *write, struct err *err)
+int delete_plan(struct write *write, struct err *err)
 {
     struct request *request = write->request;
     struct json *object = NULL;

@@ -39,6 +39,7 @@ struct write {
     struct json *managed; /* apply: managedFields of the new state */
     /* delete */
     struct json *options;
+    int (*touch)(struct write *write, struct json *object, struct err *err); /* when it begins; NULL: nothing more */
     bool removed;
     struct str uid;
 };
@@ -73,6 +74,9 @@ int finalize_new(struct request *request, struct write **ret_write, struct err *
 /* Parts that the verbs share. */
 int create_plan_object(struct write *write, struct json *object, struct err *err);
 int update_plan(struct write *write, struct err *err);
+int delete_plan(struct write *write, struct err *err);
+/* finish(): a Status that says that it was created. */
+int answer_created(struct write *write, struct err *err);
 /* From the version asked for into the storage version. */
 int write_to_storage(struct write *write, struct json *object, struct err *err);
 int write_admit(struct write *write, struct json *object, const struct json *old, struct err *err);

@@ -5,4 +5,4 @@
 
 extern const struct controller_class deployment_controller, replicaset_controller, replicationcontroller_controller,
     garbage_collector, namespace_controller, serviceaccount_controller, node_lifecycle_controller, node_ipam_controller,
-    pod_gc_controller;
+    pod_gc_controller, disruption_controller;

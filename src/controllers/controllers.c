@@ -7,6 +7,7 @@ static const struct controller_class *const classes[] = {
     &deployment_controller,     &replicaset_controller, &replicationcontroller_controller,
     &garbage_collector,         &namespace_controller,  &serviceaccount_controller,
     &node_lifecycle_controller, &node_ipam_controller,  &pod_gc_controller,
+    &disruption_controller,
 };
 
 struct controllers {
