@@ -7,6 +7,7 @@
 #include "apiserver/log.h"
 
 #include "apiserver/agent.h"
+#include "apiserver/log_options.h"
 #include "apiserver/server.h"
 #include "apiserver/stream.h"
 
@@ -33,26 +34,14 @@ struct log_call {
 static int make_url(struct request *request, struct str host, int64_t port, struct str container, struct str *ret_url,
                     struct err *err)
 {
-    static const struct str skipped[] = { STR_INIT("container"), STR_INIT("pretty") };
     AUTO_DEINIT(buf, url) = BUF_INIT;
     bool v6 = str_chr(host, ':') >= 0;
-    char sep = '?';
 
     buf_init(&url, 16384);
     buf_printf(&url, "https://%s" STR_FMT "%s:%lld/containerLogs/" STR_FMT "/" STR_FMT "/" STR_FMT, v6 ? "[" : "",
                STR_ARG(host), v6 ? "]" : "", (long long)port, STR_ARG(request->info.ns), STR_ARG(request->info.name),
                STR_ARG(container));
-    for (size_t i = 0; i < request->params.count; i++) {
-        const struct http_param *param = &request->params.items[i];
-
-        if (str_eq(param->name, skipped[0]) || str_eq(param->name, skipped[1]))
-            continue;
-        buf_add_char(&url, sep);
-        http_escape(&url, param->name);
-        buf_add_char(&url, '=');
-        http_escape(&url, param->value);
-        sep = '&';
-    }
+    log_options_write(request, &url);
     *ret_url = buf_ok(&url) ? arena_str(request->arena, buf_str(&url)) : STR_NULL;
     return ret_url->data ? 0 : err_set(err, ERR_BAD_REQUEST, "the query of the request is too long");
 }
@@ -65,7 +54,7 @@ int log_open(struct request *request, struct log_call **ret_log, struct err *err
 
     if (!log)
         return err_set(err, ERR_NO_MEMORY, "log");
-    if ((code = agent_find(request, true, &target, err)) < 0)
+    if ((code = log_options_check(request, err)) < 0 || (code = agent_find(request, true, &target, err)) < 0)
         return code;
     if (str_empty(target.node)) {
         /* Not scheduled yet: no output, as Kubernetes answers. */

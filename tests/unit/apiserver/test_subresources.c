@@ -1,4 +1,4 @@
-/* Subresources of pods that change a part of them: what they let through, step by step. */
+/* Subresources of pods: what they let through, step by step. */
 #include "fixture.h"
 
 struct step {
@@ -110,6 +110,36 @@ static const struct step resize_steps[] = {
       STRATEGIC, 200, NULL },
 };
 
+#define LOG PODS "/l/log"
+
+/* The pod has no node: a request that is allowed gets an empty log. */
+static const struct step log_steps[] = {
+    { "create", "POST", PODS,
+      "{'metadata':{'name':'l'},'spec':{'initContainers':[{'name':'i','image':'x'}],'containers':[{'name':'a','image':'x'},"
+      "{'name':'b','image':'x'}]}}",
+      NULL, 201, NULL },
+    { "which one?", "GET", LOG, NULL, NULL, 400,
+      "'message':'a container name must be specified for pod l, choose one of: [i a b]','reason':'BadRequest'" },
+    { "not that one", "GET", LOG "?container=z", NULL, NULL, 400, "container z is not valid for pod l" },
+    { "this one", "GET", LOG "?container=b&follow=0&tailLines=0&insecureSkipTLSVerifyBackend=true", NULL, NULL, 200, "" },
+    { "an init container", "GET", LOG "?container=i", NULL, NULL, 200, "" },
+    { "no pod", "GET", PODS "/m/log", NULL, NULL, 404, "pods \\'m\\' not found" },
+    { "negative tail", "GET", LOG "?tailLines=-1", NULL, NULL, 422,
+      "PodLogOptions \\'l\\' is invalid: tailLines: Invalid value: -1: must be greater than or equal to 0" },
+    { "no bytes", "GET", LOG "?limitBytes=0", NULL, NULL, 422, "limitBytes: Invalid value: 0: must be greater than 0" },
+    { "since never", "GET", LOG "?sinceSeconds=0", NULL, NULL, 422, "sinceSeconds: Invalid value: 0: must be greater than 0" },
+    { "since twice", "GET", LOG "?sinceSeconds=1&sinceTime=2024-01-01T00:00:00Z", NULL, NULL, 422,
+      "at most one of `sinceTime` or `sinceSeconds` may be specified" },
+    { "no number", "GET", LOG "?tailLines=x", NULL, NULL, 400,
+      "strconv.ParseInt: parsing \\'x\\': invalid syntax" },
+    { "one stream", "GET", LOG "?stream=Stdout", NULL, NULL, 422, "stream: Forbidden: may not be specified" },
+};
+
+static void test_log(void **state)
+{
+    walk(log_steps, ARRAY_LEN(log_steps));
+}
+
 static void test_ephemeral(void **state)
 {
     walk(ephemeral_steps, ARRAY_LEN(ephemeral_steps));
@@ -122,7 +152,7 @@ static void test_resize(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_ephemeral), cmocka_unit_test(test_resize) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_ephemeral), cmocka_unit_test(test_resize), cmocka_unit_test(test_log) };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
