@@ -36,8 +36,24 @@ static int forget_terms(struct store *store, MDB_txn *txn, position_t position, 
                              keep_terms(record->terms, now_bytes));
 }
 
+/* Takes a record out of the log; no error when it is gone already. */
+static int drop(struct store *store, MDB_txn *txn, struct meta *meta, position_t position)
+{
+    struct str bytes;
+    int rc = log_get(store->engine, txn, position, &bytes);
+
+    if (rc == MDB_NOTFOUND)
+        return 0;
+    if (rc == 0) {
+        meta->history_bytes -= MIN(meta->history_bytes, bytes.len);
+        rc = log_delete(store->engine, txn, position);
+    }
+    return rc;
+}
+
 /* Removes what the record at a position has made superfluous. */
-static int forget(struct store *store, MDB_txn *txn, position_t position, const struct record *record)
+static int forget(struct store *store, MDB_txn *txn, struct meta *meta, position_t position,
+                  const struct record *record)
 {
     struct index_entry entry;
     char key_bytes[STORE_KEY_MAX];
@@ -49,11 +65,11 @@ static int forget(struct store *store, MDB_txn *txn, position_t position, const 
     memcpy(key_bytes, record->key.data, record->key.len); /* the record moves when the tree changes */
     if (previous && (rc = forget_terms(store, txn, position, record, key)))
         return rc;
-    if (previous && (rc = log_delete(store->engine, txn, previous)) && rc != MDB_NOTFOUND)
+    if (previous && (rc = drop(store, txn, meta, previous)))
         return rc;
     if (!deleted)
         return 0;
-    if ((rc = log_delete(store->engine, txn, position)))
+    if ((rc = drop(store, txn, meta, position)))
         return rc;
     rc = index_get(&store->engine->keys, txn, key, &entry);
     if (rc == 0 && entry.position == position)
@@ -81,7 +97,7 @@ static int trim(struct store *store, MDB_txn *txn, struct meta *meta, bool *ret_
         if (rc == 0 && !record_decode(bytes, &record))
             rc = MDB_CORRUPTED;
         if (rc == 0)
-            rc = forget(store, txn, position, &record);
+            rc = forget(store, txn, meta, position, &record);
         meta->trimmed = position;
     }
     if (cursor)

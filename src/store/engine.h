@@ -32,6 +32,8 @@ struct meta {
     revision_t floor;    /* oldest readable; 0: never compacted */
     position_t trimmed;  /* the log is rid of what floor made superfluous up to here */
     uint64_t live_keys;
+    uint64_t history_bytes; /* of records that are only history: superseded, or deletions */
+    nsec_t time;            /* of the newest commit; never goes back */
 };
 
 /* ERR_UNAVAILABLE: another process has it. ERR_NOT_SUPPORTED: another format. ERR_INVALID: not a store. */

@@ -54,6 +54,7 @@ struct store_event *event_new(const struct event_parts *parts, const struct reco
         .actor = keep(&at, record->actor),
         .rule = keep(&at, record->rule),
         .trigger = record->trigger,
+        .time = record->time,
         .terms = terms,
         .terms_count = terms_count,
     };

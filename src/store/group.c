@@ -101,6 +101,7 @@ static int change(struct store *store, const struct store_txn *txn, size_t i, re
         .deleted = op->kind == STORE_DELETE,
         .created = entry->deleted ? revision : entry->created,
         .trigger = txn->cause.trigger,
+        .time = group->meta.time,
         .key = op->key,
         .actor = cause_part(txn->cause.actor),
         .rule = cause_part(txn->cause.rule),
@@ -132,6 +133,7 @@ static int change(struct store *store, const struct store_txn *txn, size_t i, re
         return rc;
     if ((rc = term_index_change(store->engine, group->txn, op->key, position, parts.previous_terms, record.terms)))
         return rc;
+    group->meta.history_bytes += (entry->deleted ? 0 : record_size(&before)) + (record.deleted ? record_size(&record) : 0);
     group->meta.live_keys += (uint64_t)entry->deleted - (uint64_t)record.deleted;
     parts.kind = record.deleted ? STORE_DELETED : entry->deleted ? STORE_CREATED : STORE_MODIFIED;
     parts.previous_position = entry->deleted ? 0 : entry->position;
@@ -186,6 +188,7 @@ static int run_all(struct store *store, struct store_txn *first)
     rc = engine_meta_get(store->engine, group->txn, &group->meta);
     if (rc == 0)
         rc = engine_is_full(store->engine, &group->full);
+    group->meta.time = MAX(group->meta.time, clock_wall(store->clock));
     revision_t before = group->meta.revision;
     for (struct store_txn *txn = first; txn && rc == 0; txn = txn->next)
         rc = run_one(store, txn);

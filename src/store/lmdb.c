@@ -319,9 +319,10 @@ int engine_meta_get(struct engine *engine, MDB_txn *txn, struct meta *ret_meta)
     }
     if (rc)
         return rc;
-    if (value.mv_size != sizeof *ret_meta)
+    if (value.mv_size != sizeof *ret_meta && value.mv_size != offsetof(struct meta, history_bytes)) /* format 1 */
         return MDB_CORRUPTED;
-    memcpy(ret_meta, value.mv_data, sizeof *ret_meta);
+    *ret_meta = (struct meta){ 0 };
+    memcpy(ret_meta, value.mv_data, value.mv_size);
     return 0;
 }
 

@@ -32,6 +32,7 @@ struct record {
     bool deleted;
     revision_t created; /* when the object came to be; of a deletion: the deleted one */
     revision_t trigger;
+    nsec_t time; /* Unix time of its commit; 0: written before times were kept */
     position_t previous; /* the change of this key before; 0: none */
     position_t jump;     /* one further back (version.h); 0: none */
     uint32_t depth, jump_depth;

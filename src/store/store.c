@@ -312,6 +312,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
         return err_set(err, ERR_NO_MEMORY, "opening the store %s", options->path);
     }
     store->engine = engine;
+    store->clock = options->clock ? options->clock : clock_real();
     store->synchronous = options->synchronous;
     store->queue_end = &store->queue;
     mutex_init(&store->queue_lock);
@@ -392,5 +393,6 @@ void store_stats(struct store *store, struct store_stats *ret_stats)
     if (store_snapshot_open(store, 0, &snapshot, NULL) < 0)
         return;
     ret_stats->keys = snapshot->meta.live_keys;
+    ret_stats->history_bytes = snapshot->meta.history_bytes;
     engine_usage(store->engine, snapshot->txn, &ret_stats->log_records, &ret_stats->bytes_used);
 }

@@ -158,6 +158,7 @@ struct store_event {
     struct blob *previous; /* the state before; NULL for a creation */
     struct str actor, rule;
     revision_t trigger;
+    nsec_t time; /* Unix time of the commit; 0: not known */
     const struct str *terms; /* of the state before and of the new one, each once */
     size_t terms_count;
     _Atomic(void *) decoded; /* a place for the reader's own shared view; decoded_free() releases it with the event */
@@ -199,7 +200,45 @@ int store_watch_step(struct store_watch *watch, struct store_event **ret_event, 
 /* The revision up to which the last "none now" was certain: what a bookmark may say. */
 revision_t store_watch_progress(struct store_watch *watch);
 
+/* -- history: what happened, when, and who did it -- */
+
+struct store_change {
+    enum store_event_kind kind;
+    revision_t revision;
+    revision_t previous; /* the change of this key before; 0: none, or not retained */
+    revision_t trigger;
+    nsec_t time;           /* Unix time; 0: not known */
+    struct str key, value; /* of a deletion: the object's last state. Slices as in store_item */
+    struct str actor, rule;
+};
+/* The last change of a key at or before a revision (0: the snapshot's), a deletion too. From there, one older at a
+ * time: ask again with change.previous. ERR_NOT_FOUND: there is none, or it is no longer retained. */
+int store_change_at(struct store_snapshot *snapshot, struct str key, revision_t revision, struct store_change *ret_change,
+                    struct err *err);
+/* All changes of keys with a prefix after one revision up to another (0: the snapshot's), in order. ERR_EXPIRED: not
+ * all of them are retained. */
+struct store_changes {
+    struct store_snapshot *snapshot;
+    struct str prefix; /* the caller's */
+    revision_t until;
+    uint64_t position;
+};
+int store_changes_open(struct store_snapshot *snapshot, struct str prefix, revision_t after, revision_t until,
+                       struct store_changes *ret_changes, struct err *err);
+/* 1: a change; 0: the end; negative: an error. */
+int store_changes_next(struct store_changes *changes, struct store_change *ret_change, struct err *err);
+/* The revision that was the newest at a time. ERR_EXPIRED: it is no longer retained, or nothing was there yet. */
+int store_revision_at(struct store_snapshot *snapshot, nsec_t time, revision_t *ret_revision, struct err *err);
+
 /* -- upkeep -- */
+
+struct store_retention {
+    nsec_t age;     /* states superseded longer ago may go; 0: no limit */
+    uint64_t bytes; /* and the oldest, when all superseded ones take more; 0: no limit */
+};
+/* Compacts as far as that asks for, in small steps between commits; blocks until it is done. Costs what has been
+ * written since the last time, and next to nothing when nothing may go. */
+int store_retain(struct store *store, const struct store_retention *retention, struct err *err);
 
 /* The terms of a value, for those who once stored it without or with others: at most STORE_TERMS_MAX into ret_terms,
  * in memory that lasts until the next call. Returns how many. */
@@ -215,6 +254,7 @@ int store_reindex(struct store *store, uint32_t version, store_terms_fn *terms, 
 int store_compact(struct store *store, revision_t revision, struct err *err);
 struct store_stats {
     uint64_t keys, log_records, bytes_used, map_size;
+    uint64_t history_bytes; /* of superseded states */
     uint64_t commits, transactions; /* transactions per commit tell how groups form */
 };
 void store_stats(struct store *store, struct store_stats *ret_stats);

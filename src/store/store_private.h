@@ -69,6 +69,7 @@ int compact_step(struct store *store, revision_t floor, bool *ret_done, struct e
 /* -- store.c -- */
 
 struct store {
+    struct clock *clock;
     struct engine *engine;
     struct hub hub;
     struct readers readers;

@@ -10,8 +10,8 @@
  * to a deletion that compaction has removed: a missing record at or below the floor means "deleted". */
 #include "store/version.h"
 
-int version_at(struct engine *engine, MDB_txn *txn, revision_t floor, position_t newest, revision_t at,
-               position_t *ret_position, struct record *ret_record)
+int version_find(struct engine *engine, MDB_txn *txn, revision_t floor, position_t newest, revision_t at,
+                 position_t *ret_position, struct record *ret_record)
 {
     position_t position = newest;
     struct record record;
@@ -30,6 +30,20 @@ int version_at(struct engine *engine, MDB_txn *txn, revision_t floor, position_t
     rc = log_read(engine, txn, position, &record);
     if (rc == MDB_NOTFOUND)
         return position_revision(position) <= floor && position != newest ? MDB_NOTFOUND : MDB_CORRUPTED;
+    if (rc)
+        return rc;
+    *ret_position = position;
+    *ret_record = record;
+    return 0;
+}
+
+int version_at(struct engine *engine, MDB_txn *txn, revision_t floor, position_t newest, revision_t at,
+               position_t *ret_position, struct record *ret_record)
+{
+    struct record record;
+    position_t position;
+    int rc = version_find(engine, txn, floor, newest, at, &position, &record);
+
     if (rc)
         return rc;
     if (record.deleted)

@@ -5,6 +5,7 @@
 static const struct record sample = {
     .created = 5,
     .trigger = 6,
+    .time = 11,
     .previous = 7,
     .jump = 8,
     .depth = 9,
@@ -32,6 +33,7 @@ static void test_round_trip(void **state)
         assert_int_equal(got.deleted, deleted);
         assert_int_equal(got.created, 5);
         assert_int_equal(got.trigger, 6);
+        assert_int_equal(got.time, 11);
         assert_int_equal(got.previous, 7);
         assert_int_equal(got.jump, 8);
         assert_int_equal(got.depth, 9);
