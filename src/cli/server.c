@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/pki.h"
+#include "cli/upkeep.h"
 #include "client/informer.h"
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
@@ -15,6 +16,7 @@ struct arguments {
     struct instance_options common;
     const char *listen, *advertise, *pod_cidr, *service_cidr;
     int ready_fd, loops;
+    struct store_retention retention;
 };
 
 /* In order of construction; torn down in the opposite one. */
@@ -23,6 +25,7 @@ struct control_plane {
     struct arena arena;
     struct executor *executor;
     struct store *store;
+    struct upkeep *upkeep;
     struct node_sessions *sessions;
     struct http_client *agents;
     struct tunnels *tunnels;
@@ -137,6 +140,8 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
     if (code == 0)
         code = open_store(plane, err);
     if (code == 0)
+        code = upkeep_new(plane->executor, plane->store, &arguments->retention, &plane->upkeep, err);
+    if (code == 0)
         code = node_sessions_new(clock_real(), &plane->sessions, err);
     if (code == 0)
         code = make_agents_client(plane, err);
@@ -165,13 +170,14 @@ static void stop(struct control_plane *plane)
     tunnels_free(plane->tunnels);
     http_client_free(plane->agents);
     tls_context_free(plane->tls);
+    upkeep_free(plane->upkeep);
     executor_free(plane->executor);
     node_sessions_free(plane->sessions);
     store_close(plane->store);
     arena_deinit(&plane->arena);
 }
 
-enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS };
+enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS, OPT_HISTORY, OPT_HISTORY_SIZE };
 
 static const struct argp_option options[] = {
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
@@ -179,6 +185,8 @@ static const struct argp_option options[] = {
     { "pod-cidr", OPT_POD_CIDR, "CIDR", 0, "range of pod addresses (10.42.0.0/16)", 0 },
     { "service-cidr", OPT_SERVICE_CIDR, "CIDR", 0, "range of service addresses (10.96.0.0/12)", 0 },
     { "loops", OPT_LOOPS, "N", 0, "network threads (one per processor, at most 4)", 0 },
+    { "history", OPT_HISTORY, "TIME", 0, "how long old states are kept (24h); 0: without limit", 0 },
+    { "history-size", OPT_HISTORY_SIZE, "BYTES", 0, "what old states may take (2GiB); 0: without limit", 0 },
     { "ready-fd", OPT_READY_FD, "FD", OPTION_HIDDEN, "write a line there when serving", 0 },
     { 0 },
 };
@@ -195,6 +203,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
     case OPT_READY_FD: arguments->ready_fd = option_number(state, "--ready-fd", value, 0, 1 << 20); return 0;
     case OPT_LOOPS: arguments->loops = option_number(state, "--loops", value, 1, 64); return 0;
+    case OPT_HISTORY: retention_parse_age(state, value, &arguments->retention); return 0;
+    case OPT_HISTORY_SIZE: retention_parse_bytes(state, value, &arguments->retention); return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;
     default: return ARGP_ERR_UNKNOWN;
     }
@@ -208,7 +218,8 @@ const struct argp server_argp = {
 
 int server_main(int argc, char **argv)
 {
-    struct arguments arguments = { .listen = "0.0.0.0:6443", .ready_fd = -1 };
+    struct arguments arguments = { .listen = "0.0.0.0:6443", .ready_fd = -1,
+                                   .retention = { 24 * 3600 * NSEC_PER_SEC, 2ull << 30 } };
     struct control_plane plane = { 0 };
     struct listen_address address;
     struct err err = { 0 };

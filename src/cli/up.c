@@ -22,15 +22,16 @@
 #include "base/log.h"
 #include "cli/pki.h"
 #include "cli/up_check.h"
+#include "cli/upkeep.h"
 #include "client/kubeconfig.h"
 
 #define READY_TIMEOUT (60 * 1000)
 #define RESTART_PAUSE_MAX 30
-#define ARGS_MAX 20
+#define ARGS_MAX 24
 
 struct arguments {
     struct instance_options common;
-    const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip;
+    const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip, *history, *history_size;
     bool detach;
 };
 
@@ -279,6 +280,10 @@ static void describe_children(struct up *up)
     add_arg(server, "--pod-cidr", up->pod_cidr);
     if (up->arguments.service_cidr)
         add_arg(server, "--service-cidr", up->arguments.service_cidr);
+    if (up->arguments.history)
+        add_arg(server, "--history", up->arguments.history);
+    if (up->arguments.history_size)
+        add_arg(server, "--history-size", up->arguments.history_size);
     add_arg(agent, "--server", up->url);
     add_arg(agent, "--node-name", up->node_name);
     add_arg(agent, "--node-ip", up->node_ip);
@@ -456,7 +461,7 @@ static int go_to_background(struct up *up, int *ret_parent_status)
     return 0;
 }
 
-enum { OPT_KUBECONFIG = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_NODE_NAME, OPT_NODE_IP };
+enum { OPT_KUBECONFIG = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_NODE_NAME, OPT_NODE_IP, OPT_HISTORY, OPT_HISTORY_SIZE };
 
 static const struct argp_option options[] = {
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
@@ -466,12 +471,15 @@ static const struct argp_option options[] = {
     { "node-ip", OPT_NODE_IP, "ADDR", 0, "address of this node (found by its default route)", 0 },
     { "pod-cidr", OPT_POD_CIDR, "CIDR", 0, "range of pod addresses (10.42.0.0/16)", 0 },
     { "service-cidr", OPT_SERVICE_CIDR, "CIDR", 0, "range of service addresses (10.96.0.0/12)", 0 },
+    { "history", OPT_HISTORY, "TIME", 0, "how long old states are kept (24h); 0: without limit", 0 },
+    { "history-size", OPT_HISTORY_SIZE, "BYTES", 0, "what old states may take (2GiB); 0: without limit", 0 },
     { 0 },
 };
 
 static error_t parse(int key, char *value, struct argp_state *state)
 {
     struct arguments *arguments = state->input;
+    struct store_retention retention; /* parsed by the server; here a bad one is told early */
 
     switch (key) {
     case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
@@ -482,6 +490,8 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
     case OPT_NODE_NAME: arguments->node_name = value; return 0;
     case OPT_NODE_IP: arguments->node_ip = value; return 0;
+    case OPT_HISTORY: retention_parse_age(state, arguments->history = value, &retention); return 0;
+    case OPT_HISTORY_SIZE: retention_parse_bytes(state, arguments->history_size = value, &retention); return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;
     default: return ARGP_ERR_UNKNOWN;
     }
