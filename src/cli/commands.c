@@ -9,6 +9,7 @@ const struct command commands[] = {
     { "agent", "run a node alone", GROUP_CLUSTER, agent_main, &agent_argp, OPERANDS_NONE, NULL },
     { "image", "import, list and remove the images of this node", GROUP_CLUSTER, image_main, &image_argp, OPERANDS_WORDS,
       "import|list|remove" },
+    { "store", "check what is on disk", GROUP_CLUSTER, store_main, &store_argp, OPERANDS_WORDS, "check" },
 
     { "get", "show objects", GROUP_OBJECTS, get_main, &get_argp, OPERANDS_TYPES_AND_NAMES, NULL },
     { "describe", "describe objects in words", GROUP_OBJECTS, describe_main, &describe_argp, OPERANDS_TYPES_AND_NAMES, NULL },

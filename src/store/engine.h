@@ -38,6 +38,8 @@ struct meta {
 
 /* ERR_UNAVAILABLE: another process has it. ERR_NOT_SUPPORTED: another format. ERR_INVALID: not a store. */
 int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err);
+/* Beside another process, which may write on: no lock, no changes, nothing made. ERR_NOT_FOUND: there is no store. */
+int engine_open_readonly(const char *path, struct engine **ret_engine, struct err *err);
 struct engine *engine_close(struct engine *engine);
 DEFINE_AUTO(engine, engine_close)
 

@@ -223,21 +223,86 @@ static int sync_folder(const char *path, struct err *err)
     return 0;
 }
 
+static int engine_new(const char *path, struct engine **ret_engine, struct err *err)
+{
+    struct engine *engine = calloc(1, sizeof *engine);
+
+    if (!engine || !(engine->path = str_dup(str_from(path)))) {
+        free(engine);
+        return err_set(err, ERR_NO_MEMORY, "opening the store %s", path);
+    }
+    engine->lock_fd = -1;
+    *ret_engine = engine;
+    return 0;
+}
+
 int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err)
 {
-    AUTO(engine) engine = calloc(1, sizeof *engine);
-    int code;
+    AUTO(engine) engine = NULL;
+    int code = engine_new(path, &engine, err);
 
-    if (!engine)
-        return err_set(err, ERR_NO_MEMORY, "opening the store %s", path);
-    engine->lock_fd = -1;
-    engine->path = str_dup(str_from(path));
-    if (!engine->path)
-        return err_set(err, ERR_NO_MEMORY, "opening the store %s", path);
+    if (code < 0)
+        return code;
     if ((code = file_make_dirs(path, 0700, err)) < 0 || (code = lock_folder(engine, err)) < 0 ||
         (code = open_environment(engine, map_size, err)) < 0 || (code = open_format(engine, err)) < 0 ||
         (code = sync_folder(path, err)) < 0)
         return code;
+    *ret_engine = TAKE(engine);
+    return 0;
+}
+
+static int read_trees(struct engine *engine, MDB_txn *txn, struct err *err)
+{
+    static const struct {
+        const char *name;
+        size_t offset;
+    } trees[] = {
+        { NULL, offsetof(struct engine, main) },
+        { "log", offsetof(struct engine, log) },
+        { "index", offsetof(struct engine, keys.flat) },
+        { "deep", offsetof(struct engine, keys.deep) },
+        { "terms", offsetof(struct engine, terms.flat) },
+        { "terms-deep", offsetof(struct engine, terms.deep) },
+    };
+    MDB_val key = val_of("format", 6), value;
+
+    for (size_t i = 0; i < ARRAY_LEN(trees); i++) {
+        int rc = mdb_dbi_open(txn, trees[i].name, i == 1 ? MDB_INTEGERKEY : 0,
+                              (MDB_dbi *)((char *)engine + trees[i].offset));
+
+        if (rc == MDB_NOTFOUND || (rc == 0 && i == 0 && mdb_get(txn, engine->main, &key, &value)))
+            return err_set(err, ERR_INVALID, "%s is not a store of this version of Caravel", engine->path);
+        if (rc)
+            return engine_fail(engine, rc, "opening", err);
+    }
+    return 0;
+}
+
+int engine_open_readonly(const char *path, struct engine **ret_engine, struct err *err)
+{
+    AUTO(engine) engine = NULL;
+    MDB_txn *txn;
+    int code = engine_new(path, &engine, err), rc;
+
+    if (code < 0)
+        return code;
+    if ((rc = mdb_env_create(&engine->env)) == 0 && (rc = mdb_env_set_maxdbs(engine->env, 8)) == 0 &&
+        (rc = mdb_env_set_maxreaders(engine->env, ENGINE_READERS_MAX)) == 0)
+        rc = mdb_env_open(engine->env, path, MDB_RDONLY | MDB_NOTLS, 0600);
+    if (rc == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "there is no store in %s", path);
+    if (rc == 0)
+        rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &txn);
+    if (rc)
+        return engine_fail(engine, rc, "opening", err);
+    code = read_trees(engine, txn, err);
+    if (code < 0) {
+        mdb_txn_abort(txn);
+        return code;
+    }
+    rc = mdb_txn_commit(txn); /* keeps the trees open */
+    if (rc)
+        return engine_fail(engine, rc, "opening", err);
     *ret_engine = TAKE(engine);
     return 0;
 }

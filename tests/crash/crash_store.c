@@ -9,7 +9,8 @@
  *   - what was acknowledged is there: the pair's last acknowledged state, or a newer one;
  *   - a transaction is whole: the two keys of every pair agree in value and revision;
  *   - revisions did not go back, and those acknowledged were given once;
- *   - a watch from the compacted revision on sees each pair twice or not at all.
+ *   - a watch from the compacted revision on sees each pair twice or not at all;
+ *   - nothing is damaged (store/check.h).
  *
  * kill -9 leaves the page cache to the kernel, so this shows that the order of writes is right, not that the disk keeps
  * what it was told to keep; for that the store relies on fdatasync. */
@@ -22,7 +23,7 @@
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/sync.h"
-#include "store/store.h"
+#include "store/check.h"
 
 #define WRITERS 4
 #define PAIRS 16 /* of each writer */
@@ -211,6 +212,22 @@ static void check_history(struct tester *t, struct store *store)
         lose(t, "the history is cut short", str_from(err.message));
 }
 
+static void damage_found(void *ctx, struct str message)
+{
+    lose(ctx, "damage", message);
+}
+
+/* Checksums, links, indexes and sums. */
+static void check_whole(struct tester *t)
+{
+    const struct store_check_events events = { t, damage_found, NULL };
+    struct store_check_report report;
+    struct err err = { 0 };
+
+    if (store_check(t->path, &events, &report, &err) < 0 && t->newest > 0) /* else it died before there was a store */
+        die("checking after the crash", err.message);
+}
+
 static void check_store(struct tester *t)
 {
     struct store_options options = { .path = t->path, .clock = clock_real(), .map_size = 1u << 30 };
@@ -259,6 +276,7 @@ static void round_run(struct tester *t)
         ;
     if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL)
         die("the child", "ended by itself");
+    check_whole(t);
     check_store(t);
 }
 
