@@ -231,14 +231,14 @@ def decode_scalar(name, wire, value):
 def decode_union(type_, data):
     schema, other, shape = UNIONS[type_.name]
     props = type_.file.types["JSONSchemaProps"]
-    many = []
-    for number, _, value in pieces(data):
+    found = list(pieces(data))
+    for number, _, value in found:  # beside a schema, "allows" says nothing
         if number == schema:
             return decode_struct(props, value)
-        if shape == "bool":
-            return bool(value)
-        many.append(decode_struct(props, value) if shape == "schemas" else value.decode())
-    return False if shape == "bool" else many
+    if shape == "bool":
+        return any(value for number, _, value in found if number == other)
+    return [decode_struct(props, value) if shape == "schemas" else value.decode() for number, _, value in found
+            if number == other]
 
 
 def decode_value(ref, wire, value):
@@ -303,6 +303,5 @@ def decode(model, data):
 
 
 def decode_event(model, frame):
-    """A frame of a watch, without its length: (type, object)."""
-    _, _, raw = open_envelope(frame)
-    return first(raw, 1, b"").decode(), decode(model, first(first(raw, 2, b""), 1, b""))
+    """A frame of a watch, without its length: (type, object). The event has no envelope, its object has one."""
+    return first(frame, 1, b"").decode(), decode(model, first(first(frame, 2, b""), 1, b""))
