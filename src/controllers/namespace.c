@@ -2,11 +2,13 @@
  *
  * Every resource of the tables that lives in namespaces is listed and what is found deleted. Most go at once; pods take
  * their time, and others wait for finalizers. The namespace is looked at again when a pod of it has gone, or after a
- * quarter of the time it has been leaving already: what takes long is asked about seldom. */
+ * quarter of the time it has been leaving already: what takes long is asked about seldom. What stays shows in the
+ * namespace's conditions. */
 #include "api/core_v1.h"
 #include "api/resources.h"
 #include "controllers/classes.h"
 #include "controllers/fan_out.h"
+#include "controllers/namespace_left.h"
 
 #define FINALIZER "kubernetes"
 #define AGAIN_MIN (100 * NSEC_PER_MSEC)
@@ -34,6 +36,7 @@ struct content {
     struct arena *arena;
     struct str *names; /* that are not being deleted yet */
     size_t count, cap, total;
+    struct namespace_left *left; /* those that are being deleted already */
     struct mutex lock;
     struct err *err; /* locked: the first failure */
 };
@@ -47,8 +50,10 @@ static int note_item(void *arg, struct str text, struct err *err)
     if (code < 0)
         return code;
     content->total++;
-    if (json_at(json, "metadata.deletionTimestamp"))
+    if (json_at(json, "metadata.deletionTimestamp")) {
+        namespace_left_add(content->left, content->resource, json);
         return 0;
+    }
     if (content->count == content->cap) {
         size_t cap = MAX(content->cap * 2, (size_t)32);
         struct str *names =
@@ -78,11 +83,13 @@ static void delete_item(void *arg, size_t at)
         *content->err = err;
 }
 
-/* *ret_left is how many objects there were. */
+/* *ret_total is how many objects there were. */
 static int delete_content(struct controller *self, const struct object *ns, const struct resource *resource,
-                          struct arena *arena, size_t *ret_left, struct err *err)
+                          struct arena *arena, struct namespace_left *left, size_t *ret_total, struct err *err)
 {
-    struct content content = { .self = self, .ns = ns, .resource = resource, .arena = arena, .err = err };
+    struct content content = {
+        .self = self, .ns = ns, .resource = resource, .arena = arena, .left = left, .err = err
+    };
     const struct client_call call = { .verb = CLIENT_LIST, .resource = resource, .ns = ns->meta->name };
     AUTO(blob) body = NULL;
     uint64_t revision;
@@ -93,7 +100,7 @@ static int delete_content(struct controller *self, const struct object *ns, cons
     mutex_init(&content.lock);
     fan_out(self->options->executor, HELPERS, content.count, delete_item, &content);
     mutex_deinit(&content.lock);
-    *ret_left = content.total;
+    *ret_total = content.total;
     return -(int)err->code;
 }
 
@@ -104,7 +111,8 @@ static bool is_content(const struct resource *resource)
            (resource->verbs & VERB_DELETE);
 }
 
-static int empty(struct controller *self, const struct object *ns, size_t *ret_left, struct err *err)
+static int empty(struct controller *self, const struct object *ns, struct namespace_left *left, size_t *ret_total,
+                 struct err *err)
 {
     AUTO(arena) arena = arena_new(0);
     int code = arena ? 0 : err_set(err, ERR_NO_MEMORY, "emptying a namespace"), first = 0;
@@ -114,20 +122,31 @@ static int empty(struct controller *self, const struct object *ns, size_t *ret_l
         return code;
     for (size_t i = 0; i < api_resource_count; i++) {
         struct err failure = { 0 };
-        size_t left = 0;
+        size_t found = 0;
 
         if (!is_content(api_resources[i]))
             continue;
-        code = delete_content(self, ns, api_resources[i], arena, &left, &failure);
-        total += left;
+        code = delete_content(self, ns, api_resources[i], arena, left, &found, &failure);
+        total += found;
         if (code < 0 && first == 0) {
             *err = failure;
             first = code;
+            left->failure = arena_printf(left->arena, "Failed to delete all resource types, 1 remaining: %s", err->message);
         }
         arena_reset(arena);
     }
-    *ret_left = total;
+    *ret_total = total;
     return first;
+}
+
+/* Why it is still there, for those who ask. Not worth an error of its own. */
+static void show_left(struct controller *self, const struct object *object, struct namespace_left *left)
+{
+    struct namespace ns = *OBJECT_VIEW(object, namespace);
+
+    if (namespace_left_any(left) && namespace_left_conditions(left, &ns, controller_wall(self), NULL))
+        client_update(self->client, &RESOURCE_NAMESPACES, STR("status"), &ns, STR("namespace-controller: what is left"),
+                      object->revision, NULL, NULL);
 }
 
 /* -- letting it go -- */
@@ -168,16 +187,23 @@ static nsec_t again_after(struct controller *self, const struct object *ns)
 static int reconcile(struct controller *self, struct str key, struct arena *arena, struct err *err)
 {
     AUTO(object) ns = informer_get(self->informers[NAMESPACES], key);
-    size_t left = 0;
+    AUTO_DEINIT(namespace_left, left) = { .arena = arena };
+    size_t total = 0;
 
     if (!ns || !ns->meta->deletion_timestamp.set || !is_ours(OBJECT_VIEW(ns, namespace)))
         return 0;
-    int code = empty(self, ns, &left, err);
+    int code = empty(self, ns, &left, &total, err);
 
+    if (code == 0 && total == 0) {
+        code = finalize(self, ns, arena, err);
+        if (code < 0)
+            left.failure = arena_printf(arena, "Failed to delete all resource types, 1 remaining: %s", err->message);
+        show_left(self, ns, &left);
+        return code;
+    }
+    show_left(self, ns, &left);
     if (code < 0)
         return code;
-    if (left == 0)
-        return finalize(self, ns, arena, err);
     controller_add_after(self, key, again_after(self, ns));
     return 0;
 }

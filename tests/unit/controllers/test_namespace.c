@@ -58,6 +58,14 @@ static void test_waits_for_what_stays(void **state)
     run_all(c, "n");
     assert_null(get(c, &RESOURCE_PODS, "n", "p"));
     pass(c, 30);
+    const struct json *left = get(c, &RESOURCE_NAMESPACES, NULL, "n");
+
+    assert_string_equal(text_at(c, condition(left, "NamespaceContentRemaining"), "message"),
+                        "Some resources are remaining: configmaps. has 1 resource instances");
+    assert_string_equal(text_at(c, condition(left, "NamespaceFinalizersRemaining"), "message"),
+                        "Some content in the namespace has finalizers remaining: example.com/hold in 1 resource "
+                        "instances");
+    assert_string_equal(text_at(c, condition(left, "NamespaceDeletionContentFailure"), "status"), "False");
     assert_non_null(get(c, &RESOURCE_NAMESPACES, NULL, "n"));
     patch(c, &RESOURCE_CONFIGMAPS, "n", "held", NULL,
           "{'metadata':{'$deleteFromPrimitiveList/finalizers':['example.com/hold']}}");
