@@ -18,6 +18,10 @@ teardown_file() { cluster_down; }
   /usr/bin/python3 "$ROOT/tests/clients/owners.py" "$KUBECONFIG"
 }
 
+@test "an operator: election, finalizers, status, scale, events, conflicts" {
+  /usr/bin/python3 "$ROOT/tests/clients/operator.py" "$KUBECONFIG"
+}
+
 # What npm fetches goes to a folder of the test's own. Without node, or without a registry, there is nothing to try.
 @test "@kubernetes/client-node" {
   command -v node npm >/dev/null || skip "this machine has no node and npm"
