@@ -12,89 +12,124 @@
 #define CHUNK_ITEMS 512
 #define SCRATCH_LIMIT (64u << 20)
 
-int param_revision(struct request *request, revision_t *ret_revision, struct err *err)
-{
-    struct str text = request_param(request, "resourceVersion");
-    uint64_t revision = 0;
-
-    if (!str_empty(text) && !str_to_u64(text, &revision))
-        return fail_bad_request(request, err, "resourceVersion: Invalid value: \"" STR_FMT "\": must be a number",
-                                STR_ARG(text));
-    *ret_revision = revision;
-    return 0;
-}
-
-static int too_new(struct request *request, revision_t wanted, struct err *err)
+/* From a client that has seen a newer server, or made it up. */
+int list_too_new(struct request *request, revision_t wanted, struct err *err)
 {
     request->failure.cause_reason = STR("ResourceVersionTooLarge");
     request->failure.cause_message = STR("Too large resource version");
     request->failure.retry_after = 1;
-    return err_set(err, ERR_TIMEOUT, "Too large resource version: %llu, current: %llu", (unsigned long long)wanted,
-                   (unsigned long long)store_revision(request->server->options.store));
+    return err_set(err, ERR_TIMEOUT, "Timeout: Too large resource version: %llu, current: %llu",
+                   (unsigned long long)wanted, (unsigned long long)store_revision(request->server->options.store));
 }
 
-static int match_revision(struct listing *list, struct err *err)
+/* A revision alone is the oldest that will do; with a limit it is the one to be shown, so that pages fit together. */
+static int match_revision(struct listing *list, const struct list_options *options, struct err *err)
 {
-    struct request *request = list->request;
-    struct str text = request_param(request, "resourceVersion");
-    struct str match = request_param(request, "resourceVersionMatch");
-    revision_t revision;
-    int code;
+    bool exact = options->match == MATCH_EXACT || (options->match == MATCH_UNSET && options->limit);
 
-    if (!str_empty(match) && str_empty(text))
-        return fail_bad_request(request, err,
-                                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless "
-                                "resourceVersion is provided");
-    if (!str_empty(match) && !str_is(match, "Exact") && !str_is(match, "NotOlderThan"))
-        return fail_bad_request(request, err,
-                                "resourceVersionMatch: Unsupported value: \"" STR_FMT
-                                "\": supported values: \"Exact\", \"NotOlderThan\", \"\"",
-                                STR_ARG(match));
-    if ((code = param_revision(request, &revision, err)) < 0)
-        return code;
-    if (str_is(match, "Exact") && revision == 0)
-        return fail_bad_request(request, err,
-                                "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for "
-                                "resourceVersion \"0\"");
-    if (revision > store_revision(request->server->options.store))
-        return too_new(request, revision, err);
-    list->exact = str_is(match, "Exact") ? revision : 0;
+    if (options->revision > store_revision(list->request->server->options.store))
+        return list_too_new(list->request, options->revision, err);
+    list->exact = exact ? options->revision : 0;
     return 0;
 }
 
-static int expired(struct err *err)
+/* -- continue tokens -- */
+
+#define TOKEN_VERSION "meta.k8s.io/v1"
+#define NOT_VALID "invalid continue token: continue key is not valid: "
+
+/* A key that stays below the path's prefix: names and slashes between them. */
+static bool is_clean(struct str start)
 {
-    return err_set(err, ERR_EXPIRED,
-                   "The provided continue parameter is too old to display a consistent list result. You can start a "
-                   "new list without the continue parameter.");
+    struct str part;
+
+    while (str_split(&start, '/', &part))
+        if (str_empty(part) || str_is(part, ".") || str_is(part, ".."))
+            return false;
+    return true;
+}
+
+static int use_token(struct listing *list, const struct json *json, struct err *err)
+{
+    struct request *request = list->request;
+    struct str start = json_str(json_member(json, "start")), version = json_str(json_member(json, "v"));
+    int64_t revision = json_int(json_member(json, "rv"), 0), left = json_int(json_member(json, "left"), -1);
+
+    if (!str_is(version, TOKEN_VERSION))
+        return fail_bad_request(
+            request, err, NOT_VALID "server does not recognize this encoded version \"" STR_FMT "\"", STR_ARG(version));
+    if (revision == 0 || revision > (int64_t)store_revision(request->server->options.store))
+        return fail_bad_request(request, err,
+                                NOT_VALID "incorrect encoded start resourceVersion (version " TOKEN_VERSION ")");
+    if (str_empty(start))
+        return fail_bad_request(request, err, NOT_VALID "encoded start key empty (version " TOKEN_VERSION ")");
+    if (!is_clean(start) || list->base.len + start.len > STORE_KEY_MAX)
+        return fail_bad_request(request, err, "invalid continue token: invalid key: " STR_FMT,
+                                STR_ARG(str_first(start, 256)));
+    memcpy(list->start_buf, list->base.data, list->base.len);
+    memcpy(list->start_buf + list->base.len, start.data, start.len);
+    list->start = str_of(list->start_buf, list->base.len + start.len);
+    if (revision < 0) /* goes on at the newest: a token from the 410 of an expired one */
+        return 0;
+    list->exact = (revision_t)revision;
+    if (left >= 0) {
+        list->remaining = (uint64_t)left;
+        list->counted = true;
+    }
+    return 0;
 }
 
 static int read_token(struct listing *list, struct str token, struct err *err)
 {
     struct request *request = list->request;
-    struct str text, start;
     struct json *json;
-    int64_t revision, remaining;
+    struct str text;
 
-    if (token.len > 2 * STORE_KEY_MAX || !base64url_decode(request->arena, token, &text) ||
-        json_parse(request->arena, text, NULL, &json, NULL) < 0)
-        return fail_bad_request(request, err, "continue key is not valid: malformed token");
-    start = json_str(json_member(json, "start"));
-    revision = json_int(json_member(json, "rv"), 0);
-    remaining = json_int(json_member(json, "left"), -1);
-    if (revision <= 0 || (revision_t)revision > store_revision(request->server->options.store) || str_empty(start) ||
-        list->base.len + start.len > STORE_KEY_MAX)
-        return fail_bad_request(request, err, "continue key is not valid: incorrect encoded start resourceVersion");
-    memcpy(list->start_buf, list->base.data, list->base.len);
-    memcpy(list->start_buf + list->base.len, start.data, start.len);
-    list->start = str_of(list->start_buf, list->base.len + start.len);
-    list->exact = (revision_t)revision;
-    if (remaining >= 0) {
-        list->remaining = (uint64_t)remaining;
-        list->counted = true;
-    }
-    return 0;
+    if (token.len > 2 * STORE_KEY_MAX || !base64url_decode(request->arena, token, &text))
+        return fail_bad_request(request, err, NOT_VALID "illegal base64 data");
+    if (json_parse(request->arena, text, NULL, &json, NULL) < 0 || !json_is(json, JSON_OBJECT))
+        return fail_bad_request(request, err, NOT_VALID "it is not what this server gave out");
+    return use_token(list, json, err);
 }
+
+/* revision 0: the newest of when it is used. */
+static void write_token(const struct listing *list, revision_t revision, struct buf *buf)
+{
+    AUTO_DEINIT(buf, token) = BUF_INIT;
+    struct json_writer t = json_writer(&token);
+
+    jw_begin_object(&t);
+    jw_field_str(&t, "v", STR(TOKEN_VERSION));
+    jw_field_int(&t, "rv", revision ? (int64_t)revision : -1);
+    if (revision && list->counted)
+        jw_field_int(&t, "left", (int64_t)list->remaining);
+    jw_field_str(&t, "start", str_skip(list->start, list->base.len));
+    jw_end_object(&t);
+    base64url_encode(buf, buf_str(&token));
+    if (!buf_ok(&token))
+        buf->failed = true;
+}
+
+/* What was asked for is compacted. A list that is under way may go on at the newest revision, when its reader takes
+ * that: the Status has the token. */
+static int fail_expired(struct listing *list, struct err *err)
+{
+    AUTO_DEINIT(buf, token) = BUF_INIT;
+
+    if (!list->start.len)
+        return err_set(err, ERR_EXPIRED, "The resourceVersion for the provided list is too old.");
+    write_token(list, 0, &token);
+    if (buf_ok(&token))
+        list->request->failure.continue_token = arena_str(list->request->arena, buf_str(&token));
+    return err_set(err, ERR_EXPIRED,
+                   "The provided continue parameter is too old to display a consistent list result. You can start a "
+                   "new list without the continue parameter, or use the continue token in this response to retrieve "
+                   "the remainder of the results. Continuing with the provided token results in an inconsistent list "
+                   "- objects that were created, modified, or deleted between the time the first chunk was returned "
+                   "and now may show up in the list.");
+}
+
+/* -- opening -- */
 
 int list_open_with(struct request *request, const struct selection *selection, revision_t exact,
                    struct listing **ret_list, struct err *err)
@@ -119,29 +154,26 @@ int list_open_with(struct request *request, const struct selection *selection, r
 
 int list_open(struct request *request, struct listing **ret_list, struct err *err)
 {
-    struct str limit = request_param(request, "limit"), token = request_param(request, "continue");
+    struct list_options options;
     struct selection selection;
     struct listing *list;
-    int64_t count = 0;
     int code;
 
-    if ((code = selection_parse(request, request_param(request, "labelSelector"),
+    if ((code = list_options_read(request, &options, err)) < 0 ||
+        (code = selection_parse(request, request_param(request, "labelSelector"),
                                 request_param(request, "fieldSelector"), &selection, err)) < 0 ||
         (code = list_open_with(request, &selection, 0, &list, err)) < 0)
         return code;
-    if (!str_empty(limit) && !str_to_i64(limit, &count))
-        return fail_bad_request(request, err, "limit: \"" STR_FMT "\" is not a number", STR_ARG(limit));
-    list->limit = count > 0 ? (uint64_t)count : 0;
-    if (!str_empty(token)) {
-        if (!str_empty(request_param(request, "resourceVersion")) &&
-            !str_is(request_param(request, "resourceVersion"), "0"))
-            return fail_bad_request(request, err, "specifying resource version is not allowed when using continue");
-        code = read_token(list, token, err);
-    } else {
-        code = match_revision(list, err);
-    }
+    list->limit = options.limit;
+    if (str_empty(options.token))
+        code = match_revision(list, &options, err);
+    else if (options.revision > 0)
+        code = fail_bad_request(request, err, "specifying resource version is not allowed when using continue");
+    else
+        code = read_token(list, options.token, err);
     if (code < 0)
         return code;
+    list->began = arena_str(request->arena, list->start);
     *ret_list = list;
     return 0;
 }
@@ -159,13 +191,17 @@ static int open_snapshot(struct listing *list, struct store_snapshot **ret_snaps
     int code = store_snapshot_open(store, list->revision ? list->revision : list->exact, ret_snapshot, err);
 
     if (code == -ERR_EXPIRED)
-        return list->exact && list->start.len && !list->revision
-                   ? expired(err)
-                   : err_set(err, ERR_EXPIRED, "The resourceVersion for the provided list is too old.");
-    if (code < 0)
-        return code;
-    list->revision = store_snapshot_revision(*ret_snapshot);
-    return 0;
+        return fail_expired(list, err);
+    if (code == 0)
+        list->revision = store_snapshot_revision(*ret_snapshot);
+    return code;
+}
+
+int list_probe(struct listing *list, struct err *err)
+{
+    AUTO(store_snapshot) snapshot = NULL;
+
+    return open_snapshot(list, &snapshot, err);
 }
 
 /* Where to go on: the key itself. */
@@ -184,7 +220,7 @@ static int count_rest(struct listing *list, struct store_snapshot *snapshot, str
     if (!list->limit || !selection_is_all(&list->selection))
         return 0;
     if (!list->counted) {
-        if ((code = store_count(snapshot, list->scope.prefix, &total, err)) < 0)
+        if ((code = store_count_from(snapshot, list->scope.prefix, list->began, &total, err)) < 0)
             return code;
         list->remaining = total;
         list->counted = true;
@@ -285,26 +321,9 @@ void list_go_back(struct listing *list, const struct list_place *place)
     list->more = list->ended = false;
 }
 
-static void write_token(const struct listing *list, struct json_writer *w)
-{
-    AUTO_DEINIT(buf, token) = BUF_INIT;
-    AUTO_DEINIT(buf, encoded) = BUF_INIT;
-    struct json_writer t = json_writer(&token);
-
-    jw_begin_object(&t);
-    jw_field_int(&t, "rv", (int64_t)list->revision);
-    if (list->counted)
-        jw_field_int(&t, "left", (int64_t)list->remaining);
-    jw_field_str(&t, "start", str_skip(list->start, list->base.len));
-    jw_end_object(&t);
-    base64url_encode(&encoded, buf_str(&token));
-    if (!buf_ok(&token) || !buf_ok(&encoded))
-        w->buf->failed = true;
-    jw_field_str(w, "continue", buf_str(&encoded));
-}
-
 void list_write_meta(const struct listing *list, struct buf *buf)
 {
+    AUTO_DEINIT(buf, token) = BUF_INIT;
     struct json_writer w = json_writer(buf);
     char revision[24];
 
@@ -312,7 +331,9 @@ void list_write_meta(const struct listing *list, struct buf *buf)
     jw_begin_object(&w);
     jw_field_str(&w, "resourceVersion", str_from(revision));
     if (list->more) {
-        write_token(list, &w);
+        write_token(list, list->revision, &token);
+        jw_field_str(&w, "continue", buf_str(&token));
+        buf->failed |= token.failed;
         if (list->counted)
             jw_field_int(&w, "remainingItemCount", (int64_t)list->remaining);
     }

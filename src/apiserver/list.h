@@ -1,6 +1,7 @@
 /* list.h - the objects of a resource at one revision, chunk by chunk: between two chunks nothing is held but a key. */
 #pragma once
 
+#include "apiserver/list_options.h"
 #include "apiserver/request.h"
 #include "apiserver/selection.h"
 
@@ -12,6 +13,7 @@ struct listing {
     revision_t revision;      /* of the whole list; 0: not begun */
     revision_t exact;         /* asked for; 0: the newest */
     struct str start;         /* next key to look at; empty: the first */
+    struct str began;         /* where this page begins */
     char start_buf[STORE_KEY_MAX + 1];
     uint64_t limit, found; /* limit 0: none */
     uint64_t remaining;    /* with a limit and no selector: keys behind this page, when more */
@@ -46,5 +48,8 @@ void list_note_place(const struct listing *list, struct list_place *ret_place);
 void list_go_back(struct listing *list, const struct list_place *place);
 /* {"resourceVersion":"7","continue":"...","remainingItemCount":3} */
 void list_write_meta(const struct listing *list, struct buf *buf);
-/* ?resourceVersion= as a number; absent is 0. */
-int param_revision(struct request *request, revision_t *ret_revision, struct err *err);
+/* Fixes the revision: fails now what would fail at the first chunk. An expired continue token's failure has a token
+ * with which the list goes on at the newest revision. */
+int list_probe(struct listing *list, struct err *err);
+/* 504 with the cause that clients look for. */
+int list_too_new(struct request *request, revision_t wanted, struct err *err);

@@ -336,22 +336,6 @@ static struct list_writer *writer_new(struct request *request, struct http_excha
     return writer;
 }
 
-/* Fails now what would fail at the first chunk, so that the client gets a Status and not a broken list. */
-static int probe(struct listing *list, struct err *err)
-{
-    AUTO(store_snapshot) snapshot = NULL;
-    int code = store_snapshot_open(list->request->server->options.store, list->exact, &snapshot, err);
-
-    if (code == -ERR_EXPIRED)
-        return err_set(err, ERR_EXPIRED,
-                       list->start.len ? "The provided continue parameter is too old to display a consistent list "
-                                         "result. You can start a new list without the continue parameter."
-                                       : "The resourceVersion for the provided list is too old.");
-    if (code == 0)
-        list->revision = store_snapshot_revision(snapshot);
-    return code;
-}
-
 int list_stream(struct request *request, struct http_exchange *exchange, struct err *err)
 {
     static const struct stream_ops ops = { produce, release };
@@ -360,7 +344,7 @@ int list_stream(struct request *request, struct http_exchange *exchange, struct 
 
     if (!writer)
         return no_memory(err);
-    if ((code = probe(request->list, err)) == 0)
+    if ((code = list_probe(request->list, err)) == 0)
         code = stream_start(request->server, exchange, 0, NULL, &ops, writer, err);
     if (code < 0)
         writer_deinit(writer);
@@ -374,7 +358,7 @@ int list_whole(struct request *request, struct err *err)
 
     if (!writer)
         return no_memory(err);
-    if ((code = probe(request->list, err)) == 0)
+    if ((code = list_probe(request->list, err)) == 0)
         while ((code = step(writer, err)) > 0)
             ;
     request->list = NULL;

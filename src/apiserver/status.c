@@ -49,13 +49,16 @@ static void write_details(struct json_writer *w, const struct failure *failure)
     jw_end_object(w);
 }
 
-static void write_head(struct json_writer *w, struct str status)
+static void write_head(struct json_writer *w, struct str status, struct str token)
 {
     jw_begin_object(w);
     jw_field_str(w, "kind", STR("Status"));
     jw_field_str(w, "apiVersion", STR("v1"));
     jw_key(w, STR("metadata"));
-    jw_raw(w, STR("{}"));
+    jw_begin_object(w);
+    if (token.data)
+        jw_field_str(w, "continue", token);
+    jw_end_object(w);
     jw_field_str(w, "status", status);
 }
 
@@ -71,7 +74,7 @@ void status_write(struct buf *buf, const struct err *err, const struct failure *
 
     if (!failure)
         failure = &none;
-    write_head(&w, STR("Failure"));
+    write_head(&w, STR("Failure"), failure->continue_token);
     jw_field_str(&w, "message", str_from(err->message));
     jw_field_str(&w, "reason", failure->reason.data ? failure->reason : str_from(err_reason(err->code)));
     write_details(&w, failure);
@@ -84,7 +87,7 @@ void status_write_success(struct buf *buf, struct str name, struct str group, st
     struct failure details = { .name = name, .group = group, .kind = kind, .uid = uid };
     struct json_writer w = json_writer(buf);
 
-    write_head(&w, STR("Success"));
+    write_head(&w, STR("Success"), STR_NULL);
     write_details(&w, &details);
     jw_end_object(&w);
 }

@@ -24,52 +24,40 @@ int watch_open_with(struct request *request, const struct selection *selection, 
     return 0;
 }
 
-static int read_start(struct watch *watch, struct err *err)
+/* Where it begins. Without a revision, or with "0", what exists comes first, unless the caller says otherwise. */
+static int set_start(struct watch *watch, const struct list_options *options, struct err *err)
 {
-    struct request *request = watch->request;
-    bool wants_initial = param_bool(&request->params, STR("sendInitialEvents"));
-    bool says_initial = request_param(request, "sendInitialEvents").data != NULL;
-    struct str match = request_param(request, "resourceVersionMatch");
-    int code;
+    revision_t newest = store_revision(watch->request->server->options.store);
 
-    if ((code = param_revision(request, &watch->after, err)) < 0)
-        return code;
-    if (says_initial && !str_is(match, "NotOlderThan"))
-        return fail_bad_request(request, err,
-                                "resourceVersionMatch: Forbidden: sendInitialEvents requires setting "
-                                "resourceVersionMatch to NotOlderThan");
-    if (!says_initial && !str_empty(match))
-        return fail_bad_request(request, err,
-                                "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch unless "
-                                "sendInitialEvents is provided");
-    watch->bookmarks = param_bool(&request->params, STR("allowWatchBookmarks"));
-    watch->initial = says_initial ? wants_initial : watch->after == 0;
-    watch->initial_end = wants_initial && watch->bookmarks;
-    if (watch->after > store_revision(request->server->options.store)) {
-        request->failure.retry_after = 1;
-        return err_set(err, ERR_TIMEOUT, "Too large resource version: %llu, current: %llu",
-                       (unsigned long long)watch->after,
-                       (unsigned long long)store_revision(request->server->options.store));
+    watch->after = options->revision;
+    watch->bookmarks = options->bookmarks;
+    watch->initial = options->has_initial ? options->initial : options->revision == 0;
+    watch->initial_end = options->initial && options->bookmarks;
+    if (options->initial && options->revision > newest)
+        return list_too_new(watch->request, options->revision, err);
+    if (options->revision > newest) { /* nothing is told before the store has come there */
+        watch->silent = options->revision;
+        watch->after = newest;
     }
-    if (!watch->initial && watch->after == 0)
-        watch->after = store_revision(request->server->options.store);
+    if (!watch->initial && options->revision == 0)
+        watch->after = newest;
     return 0;
 }
 
 int watch_open(struct request *request, struct watch **ret_watch, struct err *err)
 {
-    struct str timeout = request_param(request, "timeoutSeconds");
+    struct list_options options;
     struct selection selection;
     struct watch *watch;
-    int64_t seconds = 0;
     int code;
 
-    if ((code = selection_parse(request, request_param(request, "labelSelector"),
+    if ((code = list_options_read(request, &options, err)) < 0 ||
+        (code = selection_parse(request, request_param(request, "labelSelector"),
                                 request_param(request, "fieldSelector"), &selection, err)) < 0 ||
-        (code = watch_open_with(request, &selection, 0, &watch, err)) < 0 || (code = read_start(watch, err)) < 0)
+        (code = watch_open_with(request, &selection, 0, &watch, err)) < 0 ||
+        (code = set_start(watch, &options, err)) < 0)
         return code;
-    if (!str_empty(timeout) && !str_to_i64(timeout, &seconds))
-        return fail_bad_request(request, err, "timeoutSeconds: \"" STR_FMT "\" is not a number", STR_ARG(timeout));
+    int64_t seconds = options.timeout;
     if (seconds <= 0)
         seconds = TIMEOUT_MIN + (int64_t)apiserver_random(request->server, TIMEOUT_MIN);
     watch->timeout = MIN(seconds, TIMEOUT_MAX) * NSEC_PER_SEC;
@@ -121,6 +109,8 @@ int watch_step(struct watch *watch, struct watched *ret_watched, struct err *err
 
     if (code != 1)
         return code;
+    if (event->revision <= watch->silent)
+        return STORE_WATCH_MORE;
     if ((code = translate(watch, event, &watched, err)) < 0)
         return code;
     if (!code)

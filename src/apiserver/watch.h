@@ -17,8 +17,9 @@ struct watch {
     struct arena scratch;
     /* how it begins and ends, from the query */
     revision_t after;
-    bool initial;     /* send what exists first */
-    bool initial_end; /* and a bookmark that says so */
+    revision_t silent; /* events up to it are not told: the client says that it has seen them; 0: all are */
+    bool initial;      /* send what exists first */
+    bool initial_end;  /* and a bookmark that says so */
     bool bookmarks;
     nsec_t timeout;
 };

@@ -282,8 +282,10 @@ static bool tick(struct watcher *watcher)
     nsec_t now = clock_now(clock_of(watcher));
     bool over = now >= watcher->deadline, due = now >= watcher->next_bookmark;
 
-    if (watcher->watch->bookmarks && (over || due))
-        over = write_bookmark(watcher, store_watch_progress(watcher->watch->source), false, NULL) < 0 || over;
+    revision_t progress = store_watch_progress(watcher->watch->source);
+
+    if (watcher->watch->bookmarks && (over || due) && progress >= watcher->watch->silent)
+        over = write_bookmark(watcher, progress, false, NULL) < 0 || over;
     if (over)
         return true;
     if (due) {

@@ -294,11 +294,17 @@ int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, 
 
 int store_count(struct store_snapshot *snapshot, struct str prefix, uint64_t *ret_count, struct err *err)
 {
+    return store_count_from(snapshot, prefix, STR_NULL, ret_count, err);
+}
+
+int store_count_from(struct store_snapshot *snapshot, struct str prefix, struct str start, uint64_t *ret_count,
+                     struct err *err)
+{
     AUTO(store_cursor) cursor = NULL;
     struct index_entry entry;
     struct str key;
     uint64_t count = 0;
-    int rc, code = store_cursor_open(snapshot, prefix, STR_NULL, &cursor, err);
+    int rc, code = store_cursor_open(snapshot, prefix, start, &cursor, err);
 
     if (code < 0)
         return code;

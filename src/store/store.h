@@ -143,6 +143,9 @@ int store_cursor_open_term(struct store_snapshot *snapshot, struct str term, str
 int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, struct err *err);
 /* Live keys with the prefix, without reading values. */
 int store_count(struct store_snapshot *snapshot, struct str prefix, uint64_t *ret_count, struct err *err);
+/* Those at or behind start. */
+int store_count_from(struct store_snapshot *snapshot, struct str prefix, struct str start, uint64_t *ret_count,
+                     struct err *err);
 
 /* -- watching -- */
 
