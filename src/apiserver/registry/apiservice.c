@@ -2,7 +2,31 @@
 #include "api/resources.h"
 #include "apiserver/registry/place.h"
 #include "apiserver/registry/rules.h"
+#include "apiserver/server.h"
 #include "codec/base64.h"
+#include "schema/time.h"
+
+/* What the server answers for itself is available from the start. */
+static int prepare_create(struct request *request, struct json *object, struct err *err)
+{
+    static const struct str text =
+        STR_INIT("{\"conditions\":[{\"message\":\"Local APIServices are always available\",\"reason\":\"Local\","
+                 "\"status\":\"True\",\"type\":\"Available\"}]}");
+    struct arena *arena = request->arena;
+    char now[API_TIME_LEN];
+    struct json *status;
+    int code;
+
+    if (json_at(object, "spec.service"))
+        return 0;
+    if ((code = json_parse(arena, text, NULL, &status, err)) < 0)
+        return code;
+    return json_set_str(arena, &json_member(status, "conditions")->items[0], STR("lastTransitionTime"),
+                        arena_str(arena, api_time_text(clock_wall(request->server->options.clock), now))) &&
+                   json_set(arena, object, STR("status"), status)
+               ? 0
+               : out_of_memory(err);
+}
 
 static void check_local(const struct place *spec)
 {
@@ -82,6 +106,7 @@ const struct rules apiservice_rules = {
     .resource = &RESOURCE_APIREGISTRATION_K8S_IO_APISERVICES,
     .name_form = NAME_PATH_SEGMENT,
     .flags = RULE_NO_GENERATION,
+    .prepare_create = prepare_create,
     .validate_create = validate,
     .validate_update = validate_update,
     .validate_status = validate_status,

@@ -2,8 +2,10 @@
 #include "api/resources.h"
 #include "apiserver/registry/place.h"
 #include "apiserver/registry/rules.h"
+#include "apiserver/server.h"
 
 #define USER_MAX 1000000000
+#define SCAN_ARENA (4u << 20)
 
 /* The names that begin with "system-". */
 static const struct {
@@ -56,8 +58,53 @@ static void validate_update(struct request *request, const struct json *object, 
         say_forbidden(&value, "may not be changed in an update.");
 }
 
+/* The class that is the default already, other than name; unset: none. */
+static int find_default(struct request *request, struct str name, struct str *ret_name, struct err *err)
+{
+    AUTO(store_snapshot) snapshot = NULL;
+    AUTO(store_cursor) cursor = NULL;
+    AUTO(arena) arena = arena_new(SCAN_ARENA);
+    struct store_item item;
+    int code;
+
+    if (!arena)
+        return out_of_memory(err);
+    if ((code = store_snapshot_open(request->server->options.store, 0, &snapshot, err)) < 0 ||
+        (code = store_cursor_open(snapshot, request_storage(request)->store_prefix, STR_NULL, &cursor, err)) < 0)
+        return code;
+    while ((code = store_cursor_next(cursor, &item, err)) > 0) {
+        struct json *class;
+
+        arena_reset(arena);
+        if ((code = json_parse(arena, item.value, NULL, &class, err)) < 0)
+            return code;
+        if (!json_bool(json_member(class, "globalDefault"), false) || str_eq(json_str_at(class, "metadata.name"), name))
+            continue;
+        *ret_name = arena_str(request->arena, json_str_at(class, "metadata.name"));
+        return 0;
+    }
+    return code;
+}
+
+/* One default there is at most. */
+static int transact(struct write *write, struct json *object, const struct json *old, struct err *err)
+{
+    struct str other = STR_NULL;
+    int code;
+
+    (void)old;
+    if (!object || !json_bool(json_member(object, "globalDefault"), false))
+        return 0;
+    if ((code = find_default(write->request, write->name, &other, err)) < 0 || !other.data)
+        return code;
+    return fail_forbidden(write->request, write->name, err,
+                          "PriorityClass " STR_FMT " is already marked as default. Only one default can exist",
+                          STR_ARG(other));
+}
+
 const struct rules priorityclass_rules = {
     .resource = &RESOURCE_SCHEDULING_K8S_IO_PRIORITYCLASSES,
     .validate_create = validate,
     .validate_update = validate_update,
+    .transact = transact,
 };
