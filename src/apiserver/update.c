@@ -13,6 +13,7 @@
 #include "apiserver/write.h"
 #include "codec/patch.h"
 #include "schema/object.h"
+#include "schema/ratchet.h"
 
 static int no_memory(struct err *err)
 {
@@ -177,7 +178,10 @@ static int validate(struct write *write, struct json *object, const struct json 
     struct causes *causes = &request->failure.causes;
 
     validate_meta_update(request, object, old, causes);
+    size_t before = causes->count;
     object_check(request_storage(request)->type, object, causes);
+    if (resource_is_custom(request->resource))
+        causes_ratchet(causes, before, object, old);
     object_check_update(request_storage(request)->type, object, old, causes);
     if (is_status(request)) {
         if (rules->validate_status)
