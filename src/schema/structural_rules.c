@@ -200,6 +200,44 @@ static void check_default(struct rules_walk *walk, const struct json *node, stru
     }
 }
 
+/* What every object has is not for a schema to say: of metadata it may say more about the names only. */
+static void check_own_members(struct rules_walk *walk, const struct json *properties, struct str field)
+{
+    static const char *const strings[] = { "apiVersion", "kind" }, *const free[] = { "description", "default" };
+    const struct json *metadata = json_member(properties, "metadata"), *names = present(metadata, "properties");
+    bool more = false;
+
+    for (size_t i = 0; i < ARRAY_LEN(strings); i++) {
+        const struct json *property = json_get(properties, str_from(strings[i]));
+
+        if (property && !str_is(json_str(present(property, "type")), "string"))
+            causes_add(walk->causes, CAUSE_INVALID,
+                       arena_printf(walk->causes->arena, STR_FMT ".properties[%s].type", STR_ARG(field), strings[i]),
+                       "Invalid value: " STR_FMT ": must be string",
+                       STR_ARG(cause_value(walk->causes->arena, present(property, "type"))));
+    }
+    if (!json_is(metadata, JSON_OBJECT))
+        return;
+    for (uint32_t i = 0; i < metadata->count; i++) {
+        struct str key = metadata->members[i].key;
+
+        more |= metadata->members[i].value.kind != JSON_NULL && !str_is(key, "type") && !str_is(key, "properties") &&
+                !str_is(key, free[0]) && !str_is(key, free[1]);
+    }
+    for (uint32_t i = 0; json_is(names, JSON_OBJECT) && i < names->count; i++)
+        more |= !str_is(names->members[i].key, "name") && !str_is(names->members[i].key, "generateName");
+    if (!str_is(json_str(present(metadata, "type")), "object"))
+        causes_add(walk->causes, CAUSE_INVALID,
+                   arena_printf(walk->causes->arena, STR_FMT ".properties[metadata].type", STR_ARG(field)),
+                   "Invalid value: " STR_FMT ": must be object",
+                   STR_ARG(cause_value(walk->causes->arena, present(metadata, "type"))));
+    if (more)
+        causes_add(walk->causes, CAUSE_FORBIDDEN,
+                   arena_printf(walk->causes->arena, STR_FMT ".properties[metadata]", STR_ARG(field)),
+                   "Forbidden: must not specify anything other than name and generateName, but metadata is implicitly "
+                   "specified");
+}
+
 static void check_properties(struct rules_walk *walk, const struct json *node, struct str field, enum position position)
 {
     const struct json *properties = present(node, "properties"), *additional = present(node, "additionalProperties");
@@ -207,6 +245,8 @@ static void check_properties(struct rules_walk *walk, const struct json *node, s
     if (json_is(properties, JSON_OBJECT) && properties->count && additional)
         causes_add(walk->causes, CAUSE_FORBIDDEN, below(walk, field, "additionalProperties"),
                    "Forbidden: additionalProperties and properties are mutual exclusive");
+    if (position == AT_ROOT || (position != AT_JUNCTOR && flag(node, "x-kubernetes-embedded-resource")))
+        check_own_members(walk, properties, field);
     if (additional && position == AT_ROOT)
         causes_add(walk->causes, CAUSE_FORBIDDEN, below(walk, field, "additionalProperties"),
                    "Forbidden: must not be used at the root");
