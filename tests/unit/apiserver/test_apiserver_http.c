@@ -391,7 +391,7 @@ static void test_logs(void **state)
     call(&c, "POST", PODS, POD("waiting"));
     r = call(&c, "GET", PODS "/p/log?tailLines=5&follow=true", NULL);
     assert_int_equal(r.status, 200);
-    assert_true(str_is(r.body, "agent got /containerLogs/default/p/c?tailLines=5&follow=true\n"));
+    assert_true(str_is(r.body, "agent got /containerLogs/default/p/c?follow=true&tailLines=5\n"));
     r = call(&c, "GET", PODS "/two/log", NULL);
     assert_int_equal(r.status, 400);
     assert_true(str_is(json_str_at(parsed(&c, r), "message"),

@@ -50,7 +50,7 @@ static const struct step config_map_steps[] = {
     { "strategic patch", "PATCH", CM "/a", "{'metadata':{'labels':{'x':'y'}}}", STRATEGIC, 200, "'x':'y'" },
     { "apply without a manager", "PATCH", CM "/a", "{}", APPLY, 422, "fieldManager: Required value" },
     { "plain JSON is no patch", "PATCH", CM "/a", "{}", "application/json", 415, "accepted media types" },
-    { "patch is no object", "PATCH", CM "/a", "[]", MERGE, 422, NULL },
+    { "patch is no object", "PATCH", CM "/a", "[]", MERGE, 400, "not a JSON object" },
     { "patch of nothing", "PATCH", CM "/zz", "{}", MERGE, 404, NULL },
     { "stale patch", "PATCH", CM "/a", "{'metadata':{'resourceVersion':'1'}}", MERGE, 409,
       "the object has been modified" },

@@ -241,7 +241,7 @@ static void test_taint_by_hand(void **state)
     add_node(c, "a");
     add_pod(c, "plain", "a", "");
     add_pod(c, "stands", "a", "{'key':'k','operator':'Equal','value':'v','effect':'NoExecute'}");
-    add_pod(c, "while", "a", "{'key':'k','operator':'Exists','tolerationSeconds':5}");
+    add_pod(c, "while", "a", "{'key':'k','operator':'Exists','effect':'NoExecute','tolerationSeconds':5}");
     patch(c, &RESOURCE_NODES, NULL, "a", NULL, "{'spec':{'taints':[{'key':'k','value':'v','effect':'NoExecute'}]}}");
     pass(c, 1);
     assert_true(is_leaving(c, "plain"));
