@@ -80,6 +80,7 @@ static inline void fixture_deinit(struct fixture *f)
 struct answer {
     int status;
     const char *text; /* in the fixture's arena */
+    struct str bytes; /* the same */
     struct json *json;
     size_t warnings;
     const char *warning;
@@ -143,7 +144,8 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
     }
     reply_finish(request);
     answer.status = request->reply.status;
-    answer.text = arena_cstr(f->arena, request->reply.text);
+    answer.bytes = arena_str(f->arena, request->reply.text);
+    answer.text = answer.bytes.data;
     answer.content_type = request->reply.content_type;
     answer.warnings = request->reply.warning_count;
     answer.warning = answer.warnings ? arena_cstr(f->arena, request->reply.warnings[0]) : "";

@@ -2,8 +2,13 @@
  * streams, relayed logs. Waits are for events, never for time. */
 #include "fixture.h"
 
+#include <zlib.h>
+
+#include "api/core_v1.h"
 #include "base/buf.h"
 #include "base/sync.h"
+#include "codec/pb_wire.h"
+#include "schema/protobuf.h"
 
 #define NODES "/api/v1/nodes"
 
@@ -163,6 +168,83 @@ static void test_large_list(void **state)
     cluster_deinit(&c);
 }
 
+static struct http_client_response get(struct cluster *c, const char *target, const char *accept, const char *encoding)
+{
+    struct http_header headers[] = { { STR("accept"), str_from(accept) },
+                                     { STR("accept-encoding"), str_from(encoding) } };
+    struct http_client_request request = { .method = "GET",
+                                           .headers = headers,
+                                           .header_count = 2,
+                                           .url = arena_printf(c->arena, "http://127.0.0.1:%d%s", c->port, target) };
+    struct http_client_response response = { 0 };
+    struct err err = { 0 };
+
+    if (http_client_do(c->client, &request, c->arena, &response, &err) < 0)
+        fail_msg("%s: %s", target, err.message);
+    assert_int_equal(response.status, 200);
+    return response;
+}
+
+static bool is_gzip(struct http_client_response r)
+{
+    for (size_t i = 0; i < r.header_count; i++)
+        if (str_is(r.headers[i].name, "content-encoding"))
+            return str_is(r.headers[i].value, "gzip");
+    return false;
+}
+
+static struct str unpacked(struct cluster *c, struct http_client_response r)
+{
+    size_t room = 64u << 20;
+    char *out = arena_alloc(c->arena, room);
+    z_stream z = { .next_in = (Bytef *)r.body.data, .avail_in = (uInt)r.body.len, .next_out = (Bytef *)out };
+
+    z.avail_out = (uInt)room;
+    assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+    assert_int_equal(z.avail_in, 0);
+    inflateEnd(&z);
+    return str_of(out, room - z.avail_out);
+}
+
+/* More than a protobuf list holds back while it counts, packed and not; and what is too short to be packed. */
+static void test_long_answers(void **state)
+{
+    enum { COUNT = 8, SIZE = 800 << 10 };
+    static const char protobuf[] = "application/vnd.kubernetes.protobuf";
+    struct http_client_response plain, packed;
+    struct json *list = NULL;
+    struct cluster c;
+
+    cluster_init(&c);
+    char *big = arena_alloc(c.arena, SIZE + 1);
+    memset(big, 'x', SIZE);
+    for (int i = 0; i < COUNT; i++) {
+        struct str body = arena_printf(c.arena, "{'metadata':{'name':'m%d'},'data':{'k':'%s'}}", i, big);
+
+        assert_int_equal(call(&c, "POST", "/api/v1/namespaces/default/configmaps", body.data).status, 201);
+    }
+    plain = get(&c, "/api/v1/configmaps", protobuf, "identity");
+    assert_false(is_gzip(plain));
+    assert_int_equal(protobuf_decode(c.arena, &TYPE_CONFIG_MAP_LIST, plain.body, &list, NULL), 0);
+    assert_int_equal(json_member(list, "items")->count, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(json_str_at(&json_member(list, "items")->items[i], "data.k").len, SIZE);
+    packed = get(&c, "/api/v1/configmaps", protobuf, "gzip");
+    assert_true(is_gzip(packed));
+    assert_true(str_eq(unpacked(&c, packed), plain.body));
+    plain = get(&c, "/api/v1/configmaps", "application/json", "identity");
+    packed = get(&c, "/api/v1/configmaps", "application/json", "deflate, gzip");
+    assert_true(is_gzip(packed));
+    assert_true(str_eq(unpacked(&c, packed), plain.body));
+    plain = get(&c, "/api/v1/namespaces/default/configmaps/m1", "application/yaml", "identity");
+    packed = get(&c, "/api/v1/namespaces/default/configmaps/m1", "application/yaml", "gzip");
+    assert_true(is_gzip(packed));
+    assert_true(str_eq(unpacked(&c, packed), plain.body));
+    assert_false(is_gzip(get(&c, "/api/v1/namespaces", "application/json", "gzip")));
+    cluster_deinit(&c);
+}
+
 /* -- a watch: lines counted as they come -- */
 
 struct lines {
@@ -171,11 +253,38 @@ struct lines {
     struct buf text;
     int count, status;
     bool done;
+    const char *accept; /* protobuf: frames are counted, not lines */
 };
 
 static void on_head(void *ctx, const struct http_client_response *head)
 {
     ((struct lines *)ctx)->status = head->status;
+}
+
+/* The first frame off *rest: a length in four bytes, then a WatchEvent. False: it is not all there. */
+static bool next_frame(struct str *rest, struct str *ret_frame)
+{
+    const uint8_t *p = (const uint8_t *)rest->data;
+    size_t len;
+
+    if (rest->len < 4)
+        return false;
+    len = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+    if (rest->len < 4 + len)
+        return false;
+    *ret_frame = str_first(str_skip(*rest, 4), len);
+    *rest = str_skip(*rest, 4 + len);
+    return true;
+}
+
+static int count_frames(struct str text)
+{
+    struct str frame;
+    int count = 0;
+
+    while (next_frame(&text, &frame))
+        count++;
+    return count;
 }
 
 static bool on_data(void *ctx, struct str bytes)
@@ -184,7 +293,9 @@ static bool on_data(void *ctx, struct str bytes)
     LOCKED(&lines->lock);
 
     buf_add_str(&lines->text, bytes);
-    for (size_t i = 0; i < bytes.len; i++)
+    if (lines->accept)
+        lines->count = count_frames(buf_str(&lines->text));
+    for (size_t i = 0; !lines->accept && i < bytes.len; i++)
         lines->count += bytes.data[i] == '\n';
     cond_broadcast(&lines->changed);
     return true;
@@ -199,17 +310,27 @@ static void on_done(void *ctx, int code, const struct err *err)
     cond_broadcast(&lines->changed);
 }
 
-static void lines_start(struct cluster *c, struct lines *lines, const char *target, struct http_call **ret_call)
+static void lines_start_as(struct cluster *c, struct lines *lines, const char *accept, const char *target,
+                           struct http_call **ret_call)
 {
+    struct http_header header = { STR("accept"), str_from(accept) };
     struct http_client_request request = { .method = "GET",
+                                           .headers = &header,
+                                           .header_count = accept != NULL,
                                            .url = arena_printf(c->arena, "http://127.0.0.1:%d%s", c->port, target) };
     struct http_call_events events = { lines, on_head, on_data, on_done };
     struct err err = { 0 };
 
     memset(lines, 0, sizeof *lines);
+    lines->accept = accept;
     mutex_init(&lines->lock);
     cond_init(&lines->changed);
     assert_int_equal(http_call_start(c->client, &request, &events, ret_call, &err), 0);
+}
+
+static void lines_start(struct cluster *c, struct lines *lines, const char *target, struct http_call **ret_call)
+{
+    lines_start_as(c, lines, NULL, target, ret_call);
 }
 
 static void lines_wait(struct lines *lines, int count)
@@ -259,6 +380,54 @@ static void test_watch_stream(void **state)
     lines_wait(&lines, 3);
     assert_true(says(&c, &lines, "{'type':'DELETED','object':{"));
     lines_stop(&lines, watch);
+    cluster_deinit(&c);
+}
+
+/* A frame's event: its type, and the object in its envelope. */
+static void assert_frame(struct cluster *c, struct str frame, const char *want_type, const char *want_name)
+{
+    struct pb_field type, raw, object;
+    const char *why = "";
+    struct json *pod;
+
+    assert_int_equal(pb_next(&frame, &type, &why), 1);
+    assert_int_equal(pb_next(&frame, &raw, &why), 1);
+    assert_int_equal(pb_next(&frame, &object, &why), 0);
+    assert_int_equal(pb_next(&raw.bytes, &object, &why), 1);
+    assert_true(type.number == 1 && raw.number == 2 && object.number == 1);
+    assert_true(str_is(type.bytes, want_type));
+    assert_int_equal(protobuf_decode(c->arena, &TYPE_POD, object.bytes, &pod, NULL), 0);
+    assert_true(str_is(json_str_at(pod, "kind"), "Pod"));
+    assert_true(str_is(json_str_at(pod, "metadata.name"), want_name));
+}
+
+static void test_watch_protobuf(void **state)
+{
+    static const char accept[] = "application/vnd.kubernetes.protobuf;stream=watch,application/json";
+    static const char *const types[] = { "ADDED", "ADDED", "DELETED" }, *const names[] = { "a", "b", "a" };
+    struct http_call *watches[2];
+    struct lines lines[2];
+    struct cluster c;
+
+    cluster_init(&c);
+    call(&c, "POST", PODS, POD("a"));
+    for (int i = 0; i < 2; i++) {
+        lines_start_as(&c, &lines[i], accept, PODS "?watch=true", &watches[i]);
+        lines_wait(&lines[i], 1);
+    }
+    call(&c, "POST", PODS, POD("b"));
+    call(&c, "DELETE", PODS "/a", NULL);
+    for (int i = 0; i < 2; i++) {
+        struct str text, frame;
+
+        lines_wait(&lines[i], 3);
+        text = buf_str(&lines[i].text);
+        for (size_t k = 0; k < ARRAY_LEN(types); k++) {
+            assert_true(next_frame(&text, &frame));
+            assert_frame(&c, frame, types[k], names[k]);
+        }
+        lines_stop(&lines[i], watches[i]);
+    }
     cluster_deinit(&c);
 }
 
@@ -511,7 +680,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),
-        cmocka_unit_test(test_watch_stream),   cmocka_unit_test(test_watch_kinds),
+        cmocka_unit_test(test_long_answers),   cmocka_unit_test(test_watch_stream),
+        cmocka_unit_test(test_watch_kinds),    cmocka_unit_test(test_watch_protobuf),
         cmocka_unit_test(test_watch_expired),  cmocka_unit_test(test_stop_with_watch),
         cmocka_unit_test(test_logs),           cmocka_unit_test(test_races),
     };
