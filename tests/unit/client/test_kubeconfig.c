@@ -127,8 +127,38 @@ static void test_broken(void **state)
     assert_int_equal(kubeconfig_load(arena, path_of("absent"), &config, NULL), -ERR_NOT_FOUND);
 }
 
+/* Two files as one: the first that has a name counts; certificates are beside the file that names them. */
+static void test_several_files(void **state)
+{
+    AUTO(arena) arena = arena_new(0);
+    const char *paths[3];
+    struct kubeconfig config = { 0 };
+    struct str_array names;
+
+    (void)state;
+    write_text("one", "current-context: a\ncontexts:\n- {name: a, context: {cluster: c, user: u, namespace: n1}}\n"
+                      "users:\n- {name: u, user: {tokenFile: tok}}\n");
+    write_text("two", "current-context: b\ncontexts:\n- {name: b, context: {cluster: c, user: v}}\n"
+                      "- {name: a, context: {cluster: other}}\nclusters:\n- {name: c, cluster: {server: 'https://s', "
+                      "insecure-skip-tls-verify: true}}\nusers:\n- {name: v, user: {exec: {command: x}}}\n");
+    write_text("tok", " secret\n");
+    paths[0] = arena_cstr(arena, str_from(path_of("absent")));
+    paths[1] = arena_cstr(arena, str_from(path_of("one")));
+    paths[2] = arena_cstr(arena, str_from(path_of("two")));
+    assert_int_equal(kubeconfig_choose(arena, paths, 3, STR_NULL, &config, NULL), 0);
+    assert_true(str_is(config.context, "a") && str_is(config.ns, "n1"));
+    assert_true(str_is(config.client.server, "https://s") && config.client.insecure);
+    assert_true(str_is(config.client.token, "secret"));
+    assert_int_equal(kubeconfig_choose(arena, paths, 3, STR("b"), &config, NULL), -ERR_NOT_SUPPORTED);
+    assert_int_equal(kubeconfig_choose(arena, paths, 3, STR("x"), &config, NULL), -ERR_NOT_FOUND);
+    assert_int_equal(kubeconfig_choose(arena, paths, 1, STR_NULL, &config, NULL), -ERR_NOT_FOUND);
+    assert_int_equal(kubeconfig_contexts(arena, paths, 3, &names, NULL), 0);
+    assert_int_equal(names.count, 3);
+    assert_true(str_is(names.items[0], "a") && str_is(names.items[1], "b"));
+}
+
 static const struct CMUnitTest tests[] = { cmocka_unit_test(test_round_trip), cmocka_unit_test(test_as_kubectl_writes),
-                                           cmocka_unit_test(test_broken) };
+                                           cmocka_unit_test(test_several_files), cmocka_unit_test(test_broken) };
 
 int main(void)
 {
