@@ -139,9 +139,37 @@ static void test_handshake(void **state)
     assert_false(websocket_is_asked(&request));
 }
 
+/* What one side sends arrives at the other, both ways; the client masks, and its key is answered. */
+static void test_both_sides(void **state)
+{
+    struct fixture client = { 0 }, server;
+    const struct websocket_events events = { &client, on_message };
+    char key[WEBSOCKET_KEY_LEN + 1], again[WEBSOCKET_KEY_LEN + 1];
+
+    fixture_init(&server);
+    client.socket = websocket_client_new(&events, &client.out);
+    assert_non_null(client.socket);
+    websocket_send(client.socket, STR("from the client, masked"));
+    assert_true(websocket_input(server.socket, buf_str(&client.out)));
+    assert_true(str_is(buf_str(&server.got), "from the client, masked|"));
+    websocket_send(server.socket, STR("from the server"));
+    assert_true(websocket_input(client.socket, buf_str(&server.out)));
+    assert_true(str_is(buf_str(&client.got), "from the server|"));
+    fixture_deinit(&client);
+    fixture_deinit(&server);
+
+    assert_true(websocket_key(key) && websocket_key(again));
+    assert_int_equal(strlen(key), WEBSOCKET_KEY_LEN);
+    assert_string_not_equal(key, again);
+    assert_true(websocket_key_accepted("dGhlIHNhbXBsZSBub25jZQ==", STR(" s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")));
+    assert_false(websocket_key_accepted(key, STR("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")));
+    assert_false(websocket_key_accepted(key, STR_NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_both_sides),
         cmocka_unit_test(test_cases),
         cmocka_unit_test(test_send),
         cmocka_unit_test(test_handshake),
