@@ -1,8 +1,9 @@
 /* collection.c - DELETE of a collection: each object that the selectors choose is deleted as if one by one, with the
- * same options. */
+ * same options. Those are the objects of one revision, or of one page of it; the answer is their list, as they were. */
 #include "apiserver/custom.h"
 #include "apiserver/decode.h"
 #include "apiserver/list.h"
+#include "apiserver/list_stream.h"
 #include "apiserver/server.h"
 #include "apiserver/write.h"
 
@@ -96,6 +97,19 @@ static int delete_all(struct request *request, struct listing *list, struct json
     return 0;
 }
 
+/* The list of what is about to be deleted as the reply. One that would be too large is told as a success only. */
+static int answer_with_list(struct request *request, const struct listing *list, struct err *err)
+{
+    int code = list_again(list, &request->list, err);
+
+    if (code == 0)
+        code = list_whole(request, err);
+    if (code != -ERR_TOO_LARGE)
+        return code;
+    err_clear(err);
+    return 0;
+}
+
 int delete_collection_run(struct request *request, struct err *err)
 {
     AUTO_DEINIT(buf, buf) = BUF_INIT;
@@ -106,9 +120,13 @@ int delete_collection_run(struct request *request, struct err *err)
     if ((code = decode_delete_options(request, &options, err)) < 0 || (code = decode_dry_run(request, err)) < 0 ||
         (code = list_open(request, &list, err)) < 0)
         return code;
-    code = delete_all(request, list, options, err);
+    code = list_probe(list, err);
+    if (code == 0 && !request->local)
+        code = answer_with_list(request, list, err);
+    if (code == 0)
+        code = delete_all(request, list, options, err);
     list_close(list);
-    if (code < 0)
+    if (code < 0 || request->reply.status)
         return code;
     status_write_success(&buf, STR(""), request->resource->group, request->resource->plural, STR(""));
     reply_buf(request, 200, NULL, &buf, err);

@@ -129,6 +129,13 @@ static int fail_expired(struct listing *list, struct err *err)
                    "and now may show up in the list.");
 }
 
+/* Where to go on: the key itself. */
+static void note_start(struct listing *list, struct str key)
+{
+    memcpy(list->start_buf, key.data, key.len);
+    list->start = str_of(list->start_buf, key.len);
+}
+
 /* -- opening -- */
 
 int list_open_with(struct request *request, const struct selection *selection, revision_t exact,
@@ -178,6 +185,23 @@ int list_open(struct request *request, struct listing **ret_list, struct err *er
     return 0;
 }
 
+int list_again(const struct listing *list, struct listing **ret_list, struct err *err)
+{
+    struct listing *again;
+    int code = list_open_with(list->request, &list->selection, list->revision, &again, err);
+
+    if (code < 0)
+        return code;
+    again->limit = list->limit;
+    again->remaining = list->remaining;
+    again->counted = list->counted;
+    again->began = list->began;
+    if (list->start.len)
+        note_start(again, list->start);
+    *ret_list = again;
+    return 0;
+}
+
 struct listing *list_close(struct listing *list)
 {
     if (list)
@@ -202,13 +226,6 @@ int list_probe(struct listing *list, struct err *err)
     AUTO(store_snapshot) snapshot = NULL;
 
     return open_snapshot(list, &snapshot, err);
-}
-
-/* Where to go on: the key itself. */
-static void note_start(struct listing *list, struct str key)
-{
-    memcpy(list->start_buf, key.data, key.len);
-    list->start = str_of(list->start_buf, key.len);
 }
 
 /* remainingItemCount: what this page leaves behind. */

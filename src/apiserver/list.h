@@ -48,6 +48,8 @@ void list_note_place(const struct listing *list, struct list_place *ret_place);
 void list_go_back(struct listing *list, const struct list_place *place);
 /* {"resourceVersion":"7","continue":"...","remainingItemCount":3} */
 void list_write_meta(const struct listing *list, struct buf *buf);
+/* The same list once more, from its beginning, at the same revision; list must have been probed and not read. */
+int list_again(const struct listing *list, struct listing **ret_list, struct err *err);
 /* Fixes the revision: fails now what would fail at the first chunk. An expired continue token's failure has a token
  * with which the list goes on at the newest revision. */
 int list_probe(struct listing *list, struct err *err);

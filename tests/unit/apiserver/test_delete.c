@@ -1,6 +1,8 @@
 /* Deletion: graceful pods, finalizers, propagation, namespaces, collections; and binding. */
 #include "fixture.h"
 
+#include "base/buf.h"
+
 #define MERGE "application/merge-patch+json"
 
 static struct answer patch(struct fixture *f, const char *target, const char *body)
@@ -174,6 +176,70 @@ static void test_collection(void **state)
     fixture_deinit(&f);
 }
 
+/* "a b" of the list that a deletion answers with. */
+static const char *deleted(struct fixture *f, const char *target, const char *body)
+{
+    struct answer a = must(f, 200, "DELETE", target, body);
+    const struct json *items = json_at(a.json, "items");
+    AUTO_DEINIT(buf, out) = BUF_INIT;
+
+    assert_string_equal(at(f, a, "kind"), "PodList");
+    for (uint32_t i = 0; items && i < items->count; i++)
+        buf_printf(&out, "%s" STR_FMT, i ? " " : "", STR_ARG(json_str_at(&items->items[i], "metadata.name")));
+    return arena_cstr(f->arena, buf_str(&out));
+}
+
+static void test_collection_by_parts(void **state)
+{
+    struct answer a;
+    struct fixture f;
+
+    fixture_init(&f);
+    for (const char *p = "abcdef"; *p; p++)
+        must(&f, 201, "POST", PODS, arena_printf(f.arena, POD("%c"), *p).data);
+    must(&f, 201, "POST", PODS, POD_ON("g", "n1"));
+    assert_string_equal(deleted(&f, PODS "?limit=2&dryRun=All", NULL), "a b");
+    assert_string_equal(deleted(&f, PODS "?limit=2", NULL), "a b");
+    a = must(&f, 200, "GET", PODS "?limit=1", NULL);
+    must(&f, 201, "POST", PODS, POD("dd"));
+    assert_string_equal(
+        deleted(&f, arena_printf(f.arena, PODS "?limit=2&continue=%s", at(&f, a, "metadata.continue")).data, NULL),
+        "d e");
+    a = must(&f, 409, "DELETE", PODS "?fieldSelector=metadata.name%3Dc", "{'preconditions':{'uid':'other'}}");
+    assert_string_equal(at(&f, a, "reason"), "Conflict");
+    assert_string_equal(deleted(&f, PODS "?fieldSelector=spec.nodeName%3Dn1", "{'gracePeriodSeconds':5}"), "g");
+    a = must(&f, 200, "GET", PODS "/g", NULL);
+    assert_int_equal(json_int(json_at(a.json, "metadata.deletionGracePeriodSeconds"), 0), 5);
+    assert_string_equal(deleted(&f, PODS, "{'gracePeriodSeconds':0,'propagationPolicy':'Background'}"), "c dd f g");
+    assert_string_equal(deleted(&f, PODS, NULL), "");
+    must(&f, 400, "DELETE", PODS "?fieldSelector=spec.foo%3Da", NULL);
+    must(&f, 422, "DELETE", PODS "?resourceVersionMatch=Exact", NULL);
+    must(&f, 422, "DELETE", PODS "?propagationPolicy=Never", NULL);
+    fixture_deinit(&f);
+}
+
+static void test_preconditions(void **state)
+{
+    static const char *const refused[] = { "{'preconditions':{'uid':'other'}}",
+                                           "{'preconditions':{'resourceVersion':'1'}}",
+                                           "{'preconditions':{'resourceVersion':'x'}}" };
+    struct answer a;
+    struct fixture f;
+
+    fixture_init(&f);
+    a = must(&f, 201, "POST", PODS, POD("a"));
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++)
+        must(&f, 409, "DELETE", PODS "/a", refused[i]);
+    must(&f, 409, "DELETE", PODS "/a",
+         arena_printf(f.arena, "{'preconditions':{'uid':'%s','resourceVersion':'1'}}", at(&f, a, "metadata.uid")).data);
+    must(&f, 200, "DELETE", PODS "/a",
+         arena_printf(f.arena, "{'preconditions':{'uid':'%s','resourceVersion':'%s'}}", at(&f, a, "metadata.uid"),
+                      at(&f, a, "metadata.resourceVersion"))
+             .data);
+    must(&f, 404, "DELETE", PODS "/a", NULL);
+    fixture_deinit(&f);
+}
+
 static void test_binding(void **state)
 {
     static const char bind[] =
@@ -257,6 +323,8 @@ int main(void)
         cmocka_unit_test(test_running_pod_has_its_grace),
         cmocka_unit_test(test_finished_and_forced_pods),
         cmocka_unit_test(test_finalizers),
+        cmocka_unit_test(test_collection_by_parts),
+        cmocka_unit_test(test_preconditions),
         cmocka_unit_test(test_propagation),
         cmocka_unit_test(test_namespace),
         cmocka_unit_test(test_collection),
