@@ -117,6 +117,23 @@ static void drop_balancer(const struct json *service, const struct json *old, st
             json_remove(spec, str_from(members[i]));
 }
 
+/* A caller who changes clusterIP alone means the first of clusterIPs too. */
+static bool follow_address(struct arena *arena, struct json *spec, const struct json *old)
+{
+    struct str now = text_in(spec, "clusterIP"), before = text_in(old, "clusterIP");
+    struct json *ips = json_member(spec, "clusterIPs");
+    struct json *value;
+
+    if (str_eq(now, before) || !items_of(ips) || !json_same(ips, json_member(old, "clusterIPs")))
+        return true;
+    value = json_new_str(arena, now);
+    ips = json_copy(arena, ips);
+    if (!value || !ips)
+        return false;
+    ips->items[0] = *value;
+    return json_set(arena, spec, STR("clusterIPs"), ips) != NULL;
+}
+
 /* What was given out stays, also when the client's manifest does not say it. */
 static int prepare_update(struct request *request, struct json *service, const struct json *old, struct err *err)
 {
@@ -154,7 +171,7 @@ static int prepare_update(struct request *request, struct json *service, const s
     if (!type_has_node_ports(service) && type_has_node_ports(old))
         json_remove(spec, STR("externalTrafficPolicy"));
     drop_balancer(service, old, spec);
-    return 0;
+    return follow_address(arena, spec, json_member(old, "spec")) ? 0 : out_of_memory(err);
 }
 
 /* -- checks: forms and ranges are in the table -- */
