@@ -20,7 +20,7 @@ static void check_wildcard(const struct place *list, const char *what)
 
 static bool has_pair(const struct place *list, uint32_t before, struct str resource, struct str sub)
 {
-    for (uint32_t i = 0; i < before; i++) {
+    for (uint32_t i = before > PLACE_LOOKBACK ? before - PLACE_LOOKBACK : 0; i < before; i++) {
         struct str text = json_str(&list->json->items[i]);
         ssize_t slash = str_chr(text, '/');
 
@@ -101,7 +101,7 @@ static void check_conditions(const struct place *list)
         if (place_empty(&name))
             continue;
         check_qualified(&name);
-        for (uint32_t i = 0; i < condition.index; i++)
+        for (uint32_t i = place_lookback(&condition); i < condition.index; i++)
             if (str_eq(place_str(&name), json_str(json_member(&list->json->items[i], "name")))) {
                 say_duplicate(&name);
                 break;
@@ -151,7 +151,7 @@ static void check_review_versions(const struct place *list, bool tolerant)
         const char *problem = form_problem(NAME_DNS1035, place_str(&version));
         bool again = false;
 
-        for (uint32_t i = 0; i < version.index && !again; i++)
+        for (uint32_t i = place_lookback(&version); i < version.index && !again; i++)
             again = json_equal(version.json, &list->json->items[i]);
         if (again)
             say_invalid(&version, "duplicate version");
@@ -194,7 +194,7 @@ static void check_hook(const struct place *hook, const struct leniency *leniency
 
 static bool is_repeated(const struct place *hooks, const struct place *name, uint32_t before)
 {
-    for (uint32_t i = 0; i < before; i++)
+    for (uint32_t i = before > PLACE_LOOKBACK ? before - PLACE_LOOKBACK : 0; i < before; i++)
         if (str_eq(place_str(name), json_str(json_member(&hooks->json->items[i], "name"))))
             return true;
     return false;
@@ -338,7 +338,7 @@ static void check_annotations(const struct place *list, struct str policy)
             say_required(&value, "valueExpression is not specified");
         else if (str_trim(place_str(&value)).len > VALUE_EXPRESSION_MAX)
             say_required(&value, "must not exceed 5120 bytes in length");
-        for (uint32_t i = 0; i < annotation.index; i++)
+        for (uint32_t i = place_lookback(&annotation); i < annotation.index; i++)
             if (str_eq(place_str(&key), json_str(json_member(&list->json->items[i], "key")))) {
                 say_duplicate(&key);
                 break;

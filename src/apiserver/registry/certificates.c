@@ -263,7 +263,7 @@ static void check_conditions(const struct json *object, struct causes *causes)
             say_invalid(&type, "Approved and Denied conditions are mutually exclusive");
         approved |= place_is(&type, "Approved");
         denied |= place_is(&type, "Denied");
-        for (uint32_t i = 0; i < condition.index; i++)
+        for (uint32_t i = place_lookback(&condition); i < condition.index; i++)
             if (str_eq(place_str(&type), json_str(json_member(&list.json->items[i], "type")))) {
                 say_duplicate(&type);
                 break;

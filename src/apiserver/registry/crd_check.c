@@ -152,7 +152,7 @@ static void check_selectable(const struct place *list)
             say_invalid(&path, "is an invalid path");
         else if (str_has_prefix(place_str(&path), STR(".metadata.")))
             say_invalid(&path, "must not point to fields in metadata");
-        for (uint32_t i = 0; i < entry.index; i++)
+        for (uint32_t i = place_lookback(&entry); i < entry.index; i++)
             if (str_eq(place_str(&path), json_str(json_member(&list->json->items[i], "jsonPath")))) {
                 say_duplicate(&path);
                 break;
@@ -224,7 +224,7 @@ static void check_versions(struct request *request, const struct place *versions
 
         stored += json_bool(json_member(version.json, "storage"), false);
         check_version(request, &version);
-        for (uint32_t i = 0; i < version.index; i++)
+        for (uint32_t i = place_lookback(&version); i < version.index; i++)
             repeated |= str_eq(place_str(&name), json_str(json_member(&versions->json->items[i], "name")));
     }
     if (repeated)

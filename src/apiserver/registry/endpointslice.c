@@ -92,7 +92,7 @@ static void check_names(const struct place *list)
     place_each (each, list) {
         struct place name = place_member(&each, "name");
 
-        for (uint32_t i = 0; i < each.index; i++)
+        for (uint32_t i = place_lookback(&each); i < each.index; i++)
             if (str_eq(place_str(&name), json_str(json_member(&list->json->items[i], "name")))) {
                 say_duplicate(&name);
                 break;
@@ -125,7 +125,7 @@ static void check_ports(const struct place *ports)
     place_each (port, ports) {
         struct place name = place_member(&port, "name");
 
-        for (uint32_t i = 0; i < port.index; i++)
+        for (uint32_t i = place_lookback(&port); i < port.index; i++)
             if (str_eq(place_str(&name), json_str(json_member(&ports->json->items[i], "name")))) {
                 say_duplicate(&name);
                 break;

@@ -225,7 +225,7 @@ static void validate_status(struct request *request, const struct json *object, 
     place_each (condition, &list) {
         struct place type = place_member(&condition, "type");
 
-        for (uint32_t i = 0; i < condition.index; i++)
+        for (uint32_t i = place_lookback(&condition); i < condition.index; i++)
             if (str_eq(place_str(&type), json_str(json_member(&list.json->items[i], "type")))) {
                 say_duplicate(&type);
                 break;

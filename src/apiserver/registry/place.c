@@ -224,7 +224,7 @@ void check_int_or_percent(const struct place *at)
 void check_unique(const struct place *list)
 {
     place_each (item, list)
-        for (uint32_t i = 0; i < item.index; i++)
+        for (uint32_t i = place_lookback(&item); i < item.index; i++)
             if (json_equal(item.json, &list->json->items[i])) {
                 say_duplicate(&item);
                 break;

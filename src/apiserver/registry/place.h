@@ -33,6 +33,13 @@ struct str place_path(const struct place *at);
     for (struct place item = place_entry((map), 0); item.index < place_count(map); \
          item = place_entry((map), item.index + 1))
 
+/* Where to begin to look for what an element repeats: lists of a hostile length are not compared each with each. */
+#define PLACE_LOOKBACK 1024u
+static inline uint32_t place_lookback(const struct place *item)
+{
+    return item->index > PLACE_LOOKBACK ? item->index - PLACE_LOOKBACK : 0;
+}
+
 static inline bool place_there(const struct place *at)
 {
     return at->json != NULL;

@@ -58,7 +58,7 @@ static void check_topology_term(const struct place *list, const struct place *te
     place_each (requirement, &shown) {
         struct place key = place_member(&requirement, "key"), values = place_member(&requirement, "values");
 
-        for (uint32_t i = 0; i < requirement.index; i++)
+        for (uint32_t i = place_lookback(&requirement); i < requirement.index; i++)
             if (str_eq(place_str(&key), json_str(json_member(&shown.json->items[i], "key")))) {
                 say_duplicate(&key);
                 break;
@@ -76,7 +76,7 @@ static void check_topologies(const struct place *list)
         struct place expressions = place_member(&term, "matchLabelExpressions");
 
         check_topology_term(list, &term);
-        for (uint32_t i = 0; i < term.index; i++)
+        for (uint32_t i = place_lookback(&term); i < term.index; i++)
             if (json_equal(term.json, &list->json->items[i])) {
                 struct json none = { .kind = JSON_STRING, .string = STR("") };
 
@@ -131,7 +131,7 @@ static void check_token_requests(const struct place *requests)
         struct place audience = place_member(&each, "audience"), seconds = place_member(&each, "expirationSeconds");
         bool again = false;
 
-        for (uint32_t i = 0; i < each.index && !again; i++)
+        for (uint32_t i = place_lookback(&each); i < each.index && !again; i++)
             again = str_eq(place_str(&audience), json_str(json_member(&requests->json->items[i], "audience")));
         if (again) {
             say_duplicate(&audience);
@@ -211,7 +211,7 @@ static void check_topology_keys(const struct place *keys)
         shown.json = key.json;
         if (place_empty(&key))
             say_required(keys, "");
-        for (uint32_t i = 0; i < key.index; i++)
+        for (uint32_t i = place_lookback(&key); i < key.index; i++)
             if (str_eq(place_str(&key), json_str(&keys->json->items[i]))) {
                 say_duplicate(&shown);
                 break;
@@ -233,7 +233,7 @@ static void validate_node(struct request *request, const struct json *object, st
         check_driver_name(&name);
         if (place_str(&id).len > NODE_ID_MAX)
             say_invalid(&id, "must be %d characters or less", NODE_ID_MAX);
-        for (uint32_t i = 0; i < driver.index; i++)
+        for (uint32_t i = place_lookback(&driver); i < driver.index; i++)
             if (str_eq(place_str(&name), json_str(json_member(&drivers.json->items[i], "name")))) {
                 say_duplicate(&name);
                 break;
