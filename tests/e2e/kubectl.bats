@@ -276,6 +276,153 @@ TABLE
   k delete namespace watching --wait=false
 }
 
+more_files() {
+  mkdir -p "$T/kustom"
+  printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: base}\ndata: {a: "1"}\n' >"$T/kustom/base.yaml"
+  printf 'resources: [base.yaml]\nnamePrefix: k-\ncommonLabels: {by: kustomize}\nconfigMapGenerator: [{name: made, literals: [x=y]}]\n' \
+    >"$T/kustom/kustomization.yaml"
+  printf 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: owned, labels: {set: p}}\ndata: {a: "1"}\n' >"$T/owned.yaml"
+  sed 's/"1"/"2"/' "$T/owned.yaml" >"$T/owned2.yaml"
+  sed 's/name: owned/name: other/' "$T/owned.yaml" >"$T/other.yaml"
+  openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout "$T/key" -subj "/O=crew/CN=sailor" 2>/dev/null >"$T/csr"
+  cat >"$T/csr.yaml" <<YAML
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata: {name: csr-$1}
+spec: {request: $(base64 -w0 "$T/csr"), signerName: example.com/captain, usages: [client auth]}
+YAML
+}
+
+# Nothing here needs a container to run.
+generators() {
+  more_files "$2"
+  session "$1" "$2" <<'TABLE'
+create namespace $2 => created
+create role reader --verb=get,list --resource=pods,deployments.apps => role.rbac.authorization.k8s.io/reader created
+create rolebinding read --role=reader --user=sailor => rolebinding.rbac.authorization.k8s.io/read created
+create clusterrole $2-reader --verb=get --resource=nodes => created
+create clusterrolebinding $2-read --clusterrole=$2-reader --group=crew => created
+create quota q --hard=pods=100 => resourcequota/q created
+create priorityclass $2-high --value=1000 --description=tests => created
+create poddisruptionbudget pdb --selector=app=x --min-available=1 => poddisruptionbudget.policy/pdb created
+create ingress ing --rule="a.example.com/=svc:80" => ingress.networking.k8s.io/ing created
+create cronjob cj --image=caravel/demo:1 --schedule="0 0 1 1 *" -- echo hi => cronjob.batch/cj created
+create job jb --from=cronjob/cj => job.batch/jb created
+create secret tls t --cert=/nothing --key=/nothing =! .
+create secret docker-registry reg --docker-username=a --docker-password=b --docker-server=r.example.com => secret/reg created
+create service nodeport np --tcp=80:80 => service/np created
+create service externalname en --external-name=a.example.com => service/en created
+create service loadbalancer lb --tcp=80:80 => service/lb created
+create deployment dep --image=caravel/demo:1 --replicas=0 => deployment.apps/dep created
+expose deployment dep --port=80 --name=exposed --type=ClusterIP => service/exposed exposed
+set image deployment/dep demo=caravel/demo:2 => image updated
+set env deployment/dep A=b => env updated
+set env deployment/dep --list => A=b
+set resources deployment/dep --requests=cpu=10m,memory=8Mi => resource requirements updated
+set serviceaccount deployment/dep default => serviceaccount updated
+set selector service/np app=other => selector updated
+set subject rolebinding/read --user=other => subjects updated
+get deployment dep -o jsonpath='{.spec.template.spec.containers[0].image} {.spec.template.spec.containers[0].resources.requests.cpu}' => ^caravel/demo:2 10m
+patch deployment dep -p '{"spec":{"template":{"spec":{"$setElementOrder/containers":[{"name":"demo"}],"containers":[{"name":"demo","env":[{"name":"A","$patch":"delete"}]}]}}}}' => patched
+patch deployment dep --type=merge -p '{"spec":{"paused":true}}' => patched
+patch deployment dep --type=json -p '[{"op":"replace","path":"/spec/paused","value":false}]' => patched
+patch deployment dep --subresource=scale --type=merge -p '{"spec":{"replicas":0}}' => patched
+autoscale deployment dep --min=1 --max=2 --cpu-percent=50 => autoscaled
+get hpa dep => dep +Deployment/dep .* 1 +2 
+diff -k $T/kustom =! \+.*k-base
+apply -k $T/kustom => configmap/k-base created.*configmap/k-made-[a-z0-9]+ created|configmap/k-made-[a-z0-9]+ created
+get configmap -l by=kustomize -o name => configmap/k-base
+delete -k $T/kustom => deleted
+apply -f $T/owned.yaml -f $T/other.yaml => owned created.*other created
+apply -f $T/owned.yaml --prune -l set=p => configmap/other pruned
+apply --server-side --field-manager=one -f $T/owned2.yaml --force-conflicts => serverside-applied
+apply --server-side --field-manager=two -f $T/owned.yaml =! conflict with "one".*\.data\.a
+replace --force -f $T/owned.yaml => replaced
+apply set-last-applied -f $T/owned.yaml --create-annotation => configured
+apply -f $T/csr.yaml => created
+get csr csr-$2 => csr-v.*example.com/captain.*Pending
+certificate approve csr-$2 => approved
+get csr csr-$2 => Approved
+delete csr csr-$2 => deleted
+auth can-i create pods => ^yes
+auth can-i --list => .
+top nodes =! ([Mm]etrics|metrics)
+top pods =! ([Mm]etrics|metrics)
+api-versions => networking.k8s.io/v1
+cluster-info dump --output-directory=$T/dump => dump|$
+explain pod --recursive => ephemeralContainers
+explain service.spec.ports => targetPort
+get secrets,configmaps,services --chunk-size=2 -o name => secret/reg
+get deployment dep -o json => "kind": "Deployment"
+get deployment dep -o yaml => kind: Deployment
+get deployment dep -o name => ^deployment.apps/dep$
+get deployment dep -o wide => CONTAINERS
+get deployment dep -o jsonpath-as-json='{.metadata.name}' => "dep"
+get deployment dep -o go-template='{{.metadata.name}}' => ^dep$
+get deployment dep -o custom-columns-file=/dev/stdin =! .
+get deployment dep --show-managed-fields -o yaml => managedFields
+get events --sort-by=.lastTimestamp
+wait --for=jsonpath='{.spec.replicas}'=0 deployment/dep --timeout=20s => condition met
+wait --for=jsonpath='{.data.a}'=1 configmap/owned --timeout=20s
+delete clusterrole,clusterrolebinding,priorityclass $2-reader $2-read $2-high --ignore-not-found => deleted
+delete namespace $2 --wait=false => deleted
+TABLE
+}
+
+@test "generators, set, patch, kustomize, prune, certificates, every output" {
+  each_kubectl generators
+}
+
+nodes() {
+  session "$1" default <<'TABLE'
+taint nodes node-a ${T##*/}=x:PreferNoSchedule => tainted
+taint nodes node-a ${T##*/}- => untainted
+label node node-a ${T##*/}=x => labeled
+label node node-a ${T##*/}- => unlabeled
+TABLE
+}
+
+@test "nodes: taints and labels; cordon, drain, uncordon" {
+  each_kubectl nodes
+  k cordon node-a
+  has 'SchedulingDisabled' k get nodes
+  k drain node-a --ignore-daemonsets --force --delete-emptydir-data --grace-period=1 --timeout=90s
+  k uncordon node-a
+  refuses 'SchedulingDisabled' bash -c 'kubectl get nodes | grep SchedulingDisabled && exit 1; echo SchedulingDisabled gone; exit 1'
+}
+
+@test "explain finds every kind" {
+  local name version wrong=0
+  while read -r name version; do
+    k explain "$name" --api-version="$version" --recursive >"$T/explained" 2>&1 </dev/null && grep -q '^KIND:' "$T/explained" ||
+      { echo "$name $version"; cat "$T/explained"; wrong=1; }
+  done < <(k api-resources --no-headers | awk '{print $1, $(NF-2)}')
+  [ "$wrong" = 0 ]
+}
+
+@test "proxy" {
+  k proxy --port=0 >"$T/proxy" 2>&1 3>&- 4>&- &
+  local proxy=$!
+  retry 20 grep -q 'Starting to serve' "$T/proxy"
+  local address
+  address=$(sed -n 's/.* on //p' "$T/proxy")
+  has '"gitVersion"' curl -s "http://$address/version"
+  has '"kind": ?"NamespaceList"' curl -s "http://$address/api/v1/namespaces"
+  kill $proxy
+}
+
+@test "a namespace that waits says why" {
+  k create namespace held
+  k -n held create configmap c
+  k -n held patch configmap c --type=merge -p '{"metadata":{"finalizers":["example.com/hold"]}}'
+  k delete namespace held --wait=false
+  retry 30 has 'Some resources are remaining: configmaps. has 1 resource instances' k get namespace held \
+    -o jsonpath='{.status.conditions[?(@.type=="NamespaceContentRemaining")].message}'
+  has 'example.com/hold in 1 resource' k describe namespace held
+  k -n held patch configmap c --type=merge -p '{"metadata":{"finalizers":null}}'
+  k wait --for=delete namespace/held --timeout=60s
+}
+
 @test "conflicts: an old resourceVersion is refused" {
   k create configmap contested --from-literal=a=1
   k get configmap contested -o json >"$T/old.json"
