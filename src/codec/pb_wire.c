@@ -137,6 +137,10 @@ void pb_put_varint(struct pb_writer *w, uint64_t value)
     char bytes[PB_VARINT_MAX];
     size_t len = 0;
 
+    if (value <= 0x7f && w->at > w->start) { /* most keys, lengths and numbers */
+        *--w->at = (char)value;
+        return;
+    }
     for (; value > 0x7f; value >>= 7)
         bytes[len++] = (char)(value | 0x80);
     bytes[len++] = (char)value;
