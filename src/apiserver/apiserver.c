@@ -118,11 +118,18 @@ struct apiserver *apiserver_free(struct apiserver *server)
 const struct resource_entry *apiserver_resource(struct apiserver *server, struct str group, struct str version,
                                                 struct str plural)
 {
+    const struct str parts[] = { group, STR("/"), version, STR("/"), plural };
     char key[512];
-    int len =
-        snprintf(key, sizeof key, STR_FMT "/" STR_FMT "/" STR_FMT, STR_ARG(group), STR_ARG(version), STR_ARG(plural));
+    size_t len = 0;
 
-    return len < 0 || (size_t)len >= sizeof key ? NULL : map_get(&server->resources, str_of(key, (size_t)len));
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) { /* printf() would take longer than all of the lookup */
+        if (parts[i].len > sizeof key - len)
+            return NULL;
+        if (parts[i].len)
+            memcpy(key + len, parts[i].data, parts[i].len);
+        len += parts[i].len;
+    }
+    return map_get(&server->resources, str_of(key, len));
 }
 
 int apiserver_add_route(struct apiserver *server, const struct route *route, struct err *err)

@@ -127,7 +127,7 @@ int path_parse(struct arena *arena, enum http_method method, struct str path, co
         return code;
 
     struct str joined = join_parts(arena, parts, 0);
-    info.path = arena_printf(arena, "/" STR_FMT, STR_ARG(joined));
+    info.path = arena_concat(arena, STR("/"), joined);
     if (!info.path.data)
         return err_set(err, ERR_NO_MEMORY, "request path");
 

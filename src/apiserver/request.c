@@ -29,7 +29,7 @@ struct str request_prefix(struct request *request, struct str ns)
 
     if (!storage->namespaced || str_empty(ns))
         return storage->store_prefix;
-    return arena_printf(request->arena, STR_FMT STR_FMT "/", STR_ARG(storage->store_prefix), STR_ARG(ns));
+    return arena_concat(request->arena, storage->store_prefix, ns, STR("/"));
 }
 
 struct str request_key(struct request *request, struct str ns, struct str name)
@@ -37,9 +37,8 @@ struct str request_key(struct request *request, struct str ns, struct str name)
     const struct resource *storage = request_storage(request);
 
     if (!storage->namespaced)
-        return arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(storage->store_prefix), STR_ARG(name));
-    return arena_printf(request->arena, STR_FMT STR_FMT "/" STR_FMT, STR_ARG(storage->store_prefix), STR_ARG(ns),
-                        STR_ARG(name));
+        return arena_concat(request->arena, storage->store_prefix, name);
+    return arena_concat(request->arena, storage->store_prefix, ns, STR("/"), name);
 }
 
 struct store_cause request_cause(const struct request *request)

@@ -257,6 +257,22 @@ char *arena_cstr(struct arena *arena, struct str s)
     return copy;
 }
 
+struct str arena_join(struct arena *arena, const struct str *parts, size_t count)
+{
+    size_t len = 1;
+    char *text, *at;
+
+    for (size_t i = 0; i < count; i++)
+        if (__builtin_add_overflow(len, parts[i].len, &len))
+            return STR_NULL;
+    if (!(text = at = arena_alloc(arena, len)))
+        return STR_NULL;
+    for (size_t i = 0; i < count; at += parts[i].len, i++)
+        if (parts[i].len)
+            memcpy(at, parts[i].data, parts[i].len);
+    return str_of(text, len - 1);
+}
+
 struct str arena_vprintf(struct arena *arena, const char *fmt, va_list args)
 {
     va_list again;

@@ -59,6 +59,11 @@ void *arena_grow(struct arena *arena, void *old, size_t old_size, size_t new_siz
 /* Copies; the copy is also NUL-terminated. data == NULL in the result means no memory (or an unset source). */
 struct str arena_str(struct arena *arena, struct str s);
 char *arena_cstr(struct arena *arena, struct str s);
+/* One after the other; where printf() would only join. */
+struct str arena_join(struct arena *arena, const struct str *parts, size_t count);
+#define arena_concat(arena, ...)                                                                                       \
+    arena_join((arena), (const struct str[]){ __VA_ARGS__ },                                                           \
+               sizeof((const struct str[]){ __VA_ARGS__ }) / sizeof(struct str))
 struct str arena_printf(struct arena *arena, const char *fmt, ...) PRINTF(2, 3);
 struct str arena_vprintf(struct arena *arena, const char *fmt, va_list args);
 

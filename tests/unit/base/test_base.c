@@ -152,6 +152,7 @@ static void test_arena(void **state)
     assert_int_equal(numbers[1], 5);
     assert_int_equal(numbers[99], 0);
     assert_true(str_is(arena_printf(&arena, "%s-%d", "x", 7), "x-7"));
+    assert_true(str_is(arena_concat(&arena, STR("a"), STR_NULL, STR("bc"), STR("")), "abc"));
     assert_null(arena_str(&arena, STR_NULL).data);
     assert_non_null(arena_str(&arena, STR("")).data);
     arena_deinit(&arena);
