@@ -49,6 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct json *items = input->items;
 
+    if (!fields_is_sound(&items[0]) || !fields_is_sound(&items[1]))
+        return 0;
     check_sets(arena, &items[0], &items[1]);
     if (json_is(&items[2], JSON_OBJECT) && json_is(&items[3], JSON_OBJECT))
         check_objects(arena, &items[2], &items[3], &items[0]);

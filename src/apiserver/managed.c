@@ -109,7 +109,7 @@ static bool is_sound(const struct json *entry)
 
     return (str_is(operation, "Apply") || str_is(operation, "Update")) &&
            str_is(json_str(json_member(entry, "fieldsType")), "FieldsV1") &&
-           json_is(json_member(entry, "fieldsV1"), JSON_OBJECT) &&
+           fields_is_sound(json_member(entry, "fieldsV1")) &&
            !str_empty(json_str(json_member(entry, "apiVersion")));
 }
 
@@ -133,7 +133,7 @@ static struct json *entry_fields(const struct json *entry)
 {
     struct json *fields = json_member(entry, "fieldsV1");
 
-    return json_is(fields, JSON_OBJECT) && fields->count ? fields : NULL;
+    return fields_is_sound(fields) && fields->count ? fields : NULL;
 }
 
 static struct json *find_entry(struct json *entries, struct str manager, const char *operation, struct str subresource)

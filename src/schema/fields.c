@@ -324,6 +324,15 @@ struct json *fields_difference(struct arena *arena, const struct json *a, const 
     return finish(arena, node, has_self(a) && !has_self(b));
 }
 
+bool fields_is_sound(const struct json *fields)
+{
+    bool sound = json_is(fields, JSON_OBJECT);
+
+    for (uint32_t i = 0; sound && i < fields->count; i++)
+        sound = fields_is_sound(&fields->members[i].value);
+    return sound;
+}
+
 bool fields_equal(const struct json *a, const struct json *b)
 {
     return a && b ? json_equal(a, b) : a == b;

@@ -9,6 +9,10 @@
 #include "codec/json.h"
 #include "schema/type.h"
 
+/* True when it has that shape: objects all the way down, whatever they are called. Sets that come from clients must be
+ * looked at before anything else here gets them. */
+bool fields_is_sound(const struct json *fields);
+
 /* Every leaf of the object, containers that are empty, and elements of keyed lists. */
 struct json *fields_of(struct arena *arena, const struct type *type, const struct json *object);
 /* What is new or other in `new`; what `old` had and `new` has not. */

@@ -266,6 +266,8 @@ def bodies(server):
         ("two objects", config_map("t") * 2), ("byte order mark", "\ufeff" + config_map("bom")),
         ("managedFields of nonsense", config_map("m", ',"managedFields":[{"manager":"x","fieldsType":"FieldsV1",'
                                                  '"operation":"Update","fieldsV1":[1,2]},7]')),
+        ("sets of fields with arrays in them", config_map("arrays", ',"managedFields":[{"manager":"x","operation":"Update",'
+            '"apiVersion":"v1","fieldsType":"FieldsV1","fieldsV1":{"f:data":[1,2,3,4],"f:metadata":"x"}}]')),
         ("managedFields that nest", config_map("m", ',"managedFields":[{"manager":"x","operation":"Update","apiVersion":"v1",'
                                                '"fieldsType":"FieldsV1","fieldsV1":%s}]' % deep(300, '{"f:a":', "}", "{}"))),
     ]
@@ -360,8 +362,8 @@ def patches(server):
              ("managedFields", "?fieldManager=x", config_map("target", ',"managedFields":[{}]')),
              ("alias bomb", "?fieldManager=x", "a: &a [1]\nb: &b [%s]\nc: &c [%s]\nd: &d [%s]\ne: [%s]\n" % tuple(
                  ",".join([name] * 100) for name in ("*a", "*b", "*c", "*d")))]
-    for name, query, body in apply:
-        request(server, "apply: " + name, "PATCH", path + query, bad, body, content="application/apply-patch+yaml")
+    for name, query, body in apply + [("over sets with arrays", "?fieldManager=y", config_map("arrays").replace('"b"', '"c"'))]:
+        request(server, "apply: " + name, "PATCH", (f"{MAPS}/arrays" if "over" in name else path) + query, bad, body, content="application/apply-patch+yaml")
 
 
 def paths(server):

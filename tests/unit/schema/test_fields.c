@@ -54,6 +54,10 @@ static void test_arithmetic(void **state)
         expect(arena, "difference", fields_difference(arena, a, b), cases[i].rest);
         assert_true(fields_equal(fields_union(arena, a, b), fields_union(arena, b, a)));
     }
+    assert_true(fields_is_sound(parse(arena, "{'f:x':{'.':{},'k:{}':{}}}")));
+    assert_false(fields_is_sound(parse(arena, "{'f:x':{'f:y':[1,2,3]}}")));
+    assert_false(fields_is_sound(parse(arena, "{'f:x':'y'}")));
+    assert_false(fields_is_sound(NULL));
     assert_null(fields_difference(arena, NULL, parse(arena, "{'f:x':{}}")));
     assert_true(fields_equal(NULL, NULL));
 }
