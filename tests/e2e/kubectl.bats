@@ -374,16 +374,20 @@ TABLE
 }
 
 nodes() {
-  session "$1" default <<'TABLE'
-taint nodes node-a ${T##*/}=x:PreferNoSchedule => tainted
-taint nodes node-a ${T##*/}- => untainted
-label node node-a ${T##*/}=x => labeled
-label node node-a ${T##*/}- => unlabeled
+  session "$1" "$2" <<'TABLE'
+taint nodes node-a $2=x:PreferNoSchedule => tainted
+taint nodes node-a $2- => untainted
+label node node-a $2=x => labeled
+label node node-a $2- => unlabeled
 TABLE
 }
 
+# One after the other: taints are one list, which each kubectl writes as a whole.
 @test "nodes: taints and labels; cordon, drain, uncordon" {
-  each_kubectl nodes
+  local kubectl
+  for kubectl in $(kubectl_versions); do
+    nodes "$kubectl" "$(namespace_for "$kubectl")"
+  done
   k cordon node-a
   has 'SchedulingDisabled' k get nodes
   k drain node-a --ignore-daemonsets --force --delete-emptydir-data --grace-period=1 --timeout=90s
