@@ -2,6 +2,7 @@
 #include "apiserver/decode.h"
 #include "apiserver/list.h"
 #include "apiserver/log.h"
+#include "apiserver/own.h"
 #include "apiserver/proxy.h"
 #include "apiserver/registry.h"
 #include "apiserver/relay.h"
@@ -73,8 +74,8 @@ bool request_is_quick(const struct request *request)
 
         return !route || route->quick;
     }
-    if (!request->resource)
-        return true; /* a heartbeat */
+    if (request->own)
+        return request->own->quick;
     return request->info.verb == VERB_GET && is_plain(request) && request->media.shape == SHAPE_OBJECT;
 }
 
@@ -124,8 +125,8 @@ void request_run(struct request *request)
 
     if (!request->info.is_resource)
         code = run_route(request, &err);
-    else if (!request->resource)
-        code = heartbeat_run(request, &err);
+    else if (request->own)
+        code = request->own->run(request, &err);
     else
         code = run_resource(request, &err);
     if (code < 0)

@@ -49,8 +49,6 @@ int heartbeat_run(struct request *request, struct err *err)
 
     if (!sessions)
         return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
-    if (request->info.verb != VERB_CREATE)
-        return fail_method(request, err);
     if (!may_beat(request))
         return err_set(err, ERR_FORBIDDEN,
                        "nodes \"" STR_FMT "\" is forbidden: User \"" STR_FMT "\" cannot send heartbeats of this node",

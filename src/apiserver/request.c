@@ -2,6 +2,7 @@
 #include "apiserver/request.h"
 
 #include "apiserver/custom.h"
+#include "apiserver/own.h"
 #include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
 
@@ -106,18 +107,12 @@ static int authorize(struct request *request, struct err *err)
         struct str reason = STR("");
 
         switch (authorizer->decide(authorizer->ctx, request, &reason)) {
-        case AUTHZ_ALLOW: return 0;
+        case AUTHZ_ALLOW: request->allowed = true; return 0;
         case AUTHZ_DENY: return forbidden(request, reason, err);
         default: break;
         }
     }
     return 0;
-}
-
-static bool is_heartbeat(const struct request_info *info)
-{
-    return str_is(info->group, "caravel.io") && str_is(info->version, "v1") && str_is(info->plural, "nodes") &&
-           str_is(info->subresource, "heartbeat");
 }
 
 static int unknown_resource(struct err *err)
@@ -132,7 +127,7 @@ static int find_resource(struct request *request, struct err *err)
     const struct resource_entry *entry;
     const struct resource *resource;
 
-    if (is_heartbeat(info))
+    if ((request->own = own_find(info)))
         return 0;
     entry = apiserver_resource(request->server, info->group, info->version, info->plural);
     resource = entry
@@ -154,13 +149,22 @@ static int find_resource(struct request *request, struct err *err)
     return request->subresource ? 0 : unknown_resource(err);
 }
 
+static int check_own(struct request *request, struct err *err)
+{
+    if (!(request->own->verbs & request->info.verb))
+        return fail_method(request, err);
+    if (request->own->restricted && !request->allowed && !user_in_group(&request->user, STR("system:masters")))
+        return forbidden(request, STR("this is for administrators"), err);
+    return 0;
+}
+
 static int check_verb(struct request *request, struct err *err)
 {
     const struct request_info *info = &request->info;
     uint32_t allowed;
 
-    if (!request->resource)
-        return 0;
+    if (request->own)
+        return check_own(request, err);
     allowed = request->subresource ? request->subresource->verbs : request->resource->verbs;
     if (request->subresource && (allowed & VERB_CONNECT))
         return 0;

@@ -17,6 +17,7 @@
 
 struct rules;
 struct custom;
+struct own_path;
 struct listing;
 struct watch;
 
@@ -43,11 +44,13 @@ struct request {
     struct arena *arena;
     enum http_method method;
     struct request_info info;
-    const struct resource *resource; /* in the version asked for; NULL: not a resource */
+    const struct resource *resource; /* in the version asked for; NULL: not a resource, or ->own */
+    const struct own_path *own;      /* a path of our own group (own.h); else NULL */
     struct custom *custom;           /* one reference to what a custom resource comes from; else NULL */
     const struct rules *rules;
     const struct subresource *subresource; /* NULL: the object itself */
     struct user user;
+    bool allowed; /* an authorizer said so */
     struct http_params params;
     const struct http_request *http; /* NULL: a call inside the process */
     struct str body, content_type, accept, user_agent;

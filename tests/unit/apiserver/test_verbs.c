@@ -443,6 +443,10 @@ static void test_heartbeat(void **state)
     a = send_raw(&f, &(struct raw){ "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat", "", .user = "system:node:n2" });
     assert_int_equal(a.status, 403);
     assert_int_equal(node_sessions_count(f.sessions), 1);
+    must(&f, 405, "GET", "/apis/caravel.io/v1/nodes/n1/heartbeat", NULL);
+    must(&f, 404, "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat/x", "");
+    must(&f, 404, "POST", "/apis/caravel.io/v1/namespaces/default/nodes/n1/heartbeat", "");
+    must(&f, 404, "GET", "/apis/caravel.io/v1/nodes", NULL);
     fixture_deinit(&f);
 }
 
