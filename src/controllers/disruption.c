@@ -42,8 +42,8 @@ static bool chooses(const struct object *budget, struct str_map labels)
 
 static void add_of_pod(struct controller *self, const struct object *pod)
 {
-    __attribute__((cleanup(object_list_deinit))) struct object_list budgets = { 0 };
     AUTO(arena) arena = arena_new(0);
+    __attribute__((cleanup(object_list_deinit))) struct object_list budgets = { 0 };
 
     if (!arena || informer_list(self->informers[BUDGETS], pod->meta->namespace, arena, &budgets, NULL) < 0)
         return;
@@ -72,8 +72,8 @@ static void pod_changed(struct controller *self, struct object *old, struct obje
 /* What a share is a share of has changed. */
 static void scale_changed(struct controller *self, struct object *old, struct object *new)
 {
-    __attribute__((cleanup(object_list_deinit))) struct object_list budgets = { 0 };
     AUTO(arena) arena = arena_new(0);
+    __attribute__((cleanup(object_list_deinit))) struct object_list budgets = { 0 };
 
     if (old && new && opt_or(old->meta->generation, 0) == opt_or(new->meta->generation, 0))
         return;
