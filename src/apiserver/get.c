@@ -13,7 +13,7 @@ int get_run(struct request *request, struct err *err)
         return err_set(err, ERR_NO_MEMORY, "store key");
     if (key.len > STORE_KEY_MAX)
         return fail_not_found(request, info->name, err);
-    if ((code = store_snapshot_open(request->server->options.store, 0, &snapshot, err)) < 0)
+    if ((code = store_snapshot_open(request->server->options.store, request->as_of, &snapshot, err)) < 0)
         return code;
     code = store_get(snapshot, key, &item, err);
     if (code == -ERR_NOT_FOUND)

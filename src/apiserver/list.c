@@ -27,6 +27,10 @@ static int match_revision(struct listing *list, const struct list_options *optio
 {
     bool exact = options->match == MATCH_EXACT || (options->match == MATCH_UNSET && options->limit);
 
+    if (list->request->as_of) {
+        list->exact = list->request->as_of;
+        return 0;
+    }
     if (options->revision > store_revision(list->request->server->options.store))
         return list_too_new(list->request, options->revision, err);
     list->exact = exact ? options->revision : 0;
@@ -53,7 +57,8 @@ static int use_token(struct listing *list, const struct json *json, struct err *
 {
     struct request *request = list->request;
     struct str start = json_str(json_member(json, "start")), version = json_str(json_member(json, "v"));
-    int64_t revision = json_int(json_member(json, "rv"), 0), left = json_int(json_member(json, "left"), -1);
+    int64_t revision = json_int(json_member(json, "rv"), 0), left = json_int(json_member(json, "left"), -1),
+            past = json_int(json_member(json, "past"), 0);
 
     if (!str_is(version, TOKEN_VERSION))
         return fail_bad_request(
@@ -72,6 +77,8 @@ static int use_token(struct listing *list, const struct json *json, struct err *
     if (revision < 0) /* goes on at the newest: a token from the 410 of an expired one */
         return 0;
     list->exact = (revision_t)revision;
+    if (past > 0 && past <= clock_wall(request->server->options.clock))
+        request->as_of_time = past;
     if (left >= 0) {
         list->remaining = (uint64_t)left;
         list->counted = true;
@@ -103,6 +110,8 @@ static void write_token(const struct listing *list, revision_t revision, struct 
     jw_field_int(&t, "rv", revision ? (int64_t)revision : -1);
     if (revision && list->counted)
         jw_field_int(&t, "left", (int64_t)list->remaining);
+    if (revision && list->request->as_of_time)
+        jw_field_int(&t, "past", list->request->as_of_time); /* ages stay what they were */
     jw_field_str(&t, "start", str_skip(list->start, list->base.len));
     jw_end_object(&t);
     base64url_encode(buf, buf_str(&token));

@@ -90,7 +90,7 @@ struct table_format request_table_format(const struct request *request)
 
     return (struct table_format){
         .version = request->media.version,
-        .now = clock_wall(request->server->options.clock),
+        .now = request->as_of_time ? request->as_of_time : clock_wall(request->server->options.clock),
         .include = str_is(include, "Object") ? TABLE_INCLUDE_OBJECT
                    : str_is(include, "None") ? TABLE_INCLUDE_NONE
                                              : TABLE_INCLUDE_METADATA,

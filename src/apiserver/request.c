@@ -1,6 +1,7 @@
 /* request.c - the first half of the pipeline: from the wire to "this user may do this to that resource". */
 #include "apiserver/request.h"
 
+#include "apiserver/asof.h"
 #include "apiserver/custom.h"
 #include "apiserver/own.h"
 #include "apiserver/registry/rules.h"
@@ -227,7 +228,8 @@ int request_route(struct request *request, const struct http_request *http, stru
         return err_set(err, ERR_BAD_REQUEST, "the query of the request is malformed");
     if ((code = path_parse(request->arena, http->method, http->path, &request->params, &request->info, err)) < 0)
         return code;
-    if ((code = request_check(request, err)) < 0 || (code = check_encoding(request, err)) < 0)
+    if ((code = request_check(request, err)) < 0 || (code = check_encoding(request, err)) < 0 ||
+        (code = asof_read(request, err)) < 0)
         return code;
     if (request->info.is_resource && !answers_for_itself(request)) {
         bool custom = request->resource && resource_is_custom(request->resource);

@@ -56,7 +56,9 @@ struct request {
     struct str body, content_type, accept, user_agent;
     nsec_t begun; /* clock_now() when it came; 0: its time is not measured */
     struct media media;
-    struct str rule; /* for the cause; unset: the verb */
+    revision_t as_of;  /* a get or list of the state at this revision; 0: the newest */
+    nsec_t as_of_time; /* when that was, for ages; 0: now */
+    struct str rule;   /* for the cause; unset: the verb */
     uint64_t trigger;
     bool dry_run;
     bool local;                /* from inside the process: no field warnings, no shapes */

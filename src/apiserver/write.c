@@ -92,7 +92,7 @@ int write_read(struct write *write, struct str key, struct json **ret_object, st
         *ret_object = NULL;
         return 0;
     }
-    if ((code = store_snapshot_open(request->server->options.store, 0, &snapshot, err)) < 0)
+    if ((code = store_snapshot_open(request->server->options.store, request->as_of, &snapshot, err)) < 0)
         return code;
     code = store_get(snapshot, key, &item, err);
     if (code == -ERR_NOT_FOUND) {

@@ -51,7 +51,7 @@ int write_op(struct write *write, enum store_op_kind kind, struct str key, struc
              revision_t expect, struct err *err);
 /* Canonical text of the object as the main operation. */
 int write_object(struct write *write, enum store_op_kind kind, struct json *object, revision_t expect, struct err *err);
-/* The object under key in a fresh snapshot, as a tree. *ret_object NULL: absent. */
+/* The object under key in a fresh snapshot (of request->as_of), as a tree. *ret_object NULL: absent. */
 int write_read(struct write *write, struct str key, struct json **ret_object, struct str *ret_text,
                revision_t *ret_revision, struct err *err);
 
