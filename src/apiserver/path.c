@@ -145,7 +145,8 @@ int path_parse(struct arena *arena, enum http_method method, struct str path, co
     if (at) {
         info.is_resource = true;
         parse_resource(arena, parts, at, &info);
-        watch = watch || (!info.subresource.data && param_bool(params, STR("watch")));
+        /* Of one object ?watch says nothing: who wants to watch it selects it by name, or asks below /watch. */
+        watch = watch || (!info.name.data && param_bool(params, STR("watch")));
         info.verb = verb_of(method, info.name.data != NULL, watch);
     }
     *ret_info = info;
