@@ -1,7 +1,7 @@
 #include "apiserver/indexed.h"
 
 /* To be raised whenever the table changes: then every store is gone through once more. */
-#define INDEXED_VERSION 1
+#define INDEXED_VERSION 2
 #define SCRATCH_LIMIT (64u << 20)
 
 static const struct indexed {
@@ -9,16 +9,29 @@ static const struct indexed {
     const char *field;  /* as selectors name it */
     const char *path;   /* of the value, or of a list of objects */
     const char *member; /* of each element: the value; NULL: no list */
+    bool empty;         /* those without a value are found by the empty one */
 } table[] = {
-    { "/registry/pods/", "spec.nodeName", "spec.nodeName", NULL },
-    { "/registry/", FIELD_OWNER, "metadata.ownerReferences", "uid" },
+    { "/registry/pods/", "spec.nodeName", "spec.nodeName", NULL, true },
+    { "/registry/", FIELD_OWNER, "metadata.ownerReferences", "uid", false },
 };
+
+static struct str term_of(struct arena *arena, const char *field, struct str value)
+{
+    if (strlen(field) + 1 + value.len > STORE_TERM_MAX || str_chr(value, '\0') >= 0)
+        return STR_NULL;
+    return arena_printf(arena, "%s=" STR_FMT, field, STR_ARG(value));
+}
 
 struct str indexed_term_of(struct arena *arena, const char *field, struct str value)
 {
-    if (str_empty(value) || strlen(field) + 1 + value.len > STORE_TERM_MAX || str_chr(value, '\0') >= 0)
-        return STR_NULL;
-    return arena_printf(arena, "%s=" STR_FMT, field, STR_ARG(value));
+    return str_empty(value) ? STR_NULL : term_of(arena, field, value);
+}
+
+/* Unset: the row has none of that value. */
+static struct str row_term(struct arena *arena, const struct indexed *row, struct str value)
+{
+    return row->empty && str_empty(value) ? term_of(arena, row->field, STR(""))
+                                          : indexed_term_of(arena, row->field, value);
 }
 
 struct terms {
@@ -29,7 +42,7 @@ struct terms {
 
 static void add_term(struct terms *terms, const struct indexed *row, struct str value)
 {
-    struct str term = terms->count < STORE_TERMS_MAX ? indexed_term_of(terms->arena, row->field, value) : STR_NULL;
+    struct str term = terms->count < STORE_TERMS_MAX ? row_term(terms->arena, row, value) : STR_NULL;
 
     if (term.data)
         terms->items[terms->count++] = term;
@@ -58,8 +71,9 @@ struct str indexed_term(struct arena *arena, struct str prefix, const struct sel
     for (size_t i = 0; i < ARRAY_LEN(table); i++) {
         if (!str_has_prefix(prefix, str_from(table[i].prefix)))
             continue;
-        struct str term =
-            indexed_term_of(arena, table[i].field, selector_required_value(fields, str_from(table[i].field)));
+        struct str value = selector_required_value(fields, str_from(table[i].field));
+        struct str term = value.data ? row_term(arena, &table[i], value) : STR_NULL;
+
         if (term.data)
             return term;
     }

@@ -1,7 +1,7 @@
 /* indexed.h - the fields by which objects are found without looking at all of them: the store's index terms.
  *
  * A term is "field=value". An object has one for each value of each indexed field of its resource; a value that is
- * empty or too long for a term has none, and is looked for the slow way. */
+ * empty or too long for a term has none, and is looked for the slow way. Pods of no node have "spec.nodeName=". */
 #pragma once
 
 #include "codec/json.h"

@@ -86,18 +86,21 @@ static void assert_listed(struct fixture *f, const char *fields, const char *wan
 static void test_node_watchers(void **state)
 {
     static struct local nodes[WATCHERS];
-    struct local all;
+    struct local all, unbound;
     struct fixture f;
     int woken = 0;
 
     fixture_init(&f);
     local_watch(&f, &all, "", "");
+    local_watch(&f, &unbound, "", "spec.nodeName=");
     for (int i = 0; i < WATCHERS; i++) {
         struct str field = arena_printf(f.arena, "spec.nodeName=node-%d", i);
         local_watch(&f, &nodes[i], "", field.data);
     }
     must(&f, 201, "POST", PODS, POD_ON("a", "node-7"));
+    assert_int_equal(unbound.ready, 0);
     must(&f, 201, "POST", PODS, POD("b"));
+    assert_listed(&f, "spec.nodeName=", "b ");
     for (int i = 0; i < WATCHERS; i++)
         woken += nodes[i].ready;
     assert_int_equal(woken, 1);
@@ -111,12 +114,15 @@ static void test_node_watchers(void **state)
     for (int i = 0; i < WATCHERS; i++)
         woken += nodes[i].ready;
     assert_int_equal(woken, 3);
+    assert_seen(&f, &unbound, "+b -b ");
+    assert_listed(&f, "spec.nodeName=", "");
     assert_listed(&f, "spec.nodeName=node-8", "b ");
     assert_listed(&f, "spec.nodeName=node-7", "");
     assert_listed(&f, "spec.nodeName!=node-7", "b ");
     for (int i = 0; i < WATCHERS; i++)
         nodes[i].watch->free(nodes[i].watch);
     all.watch->free(all.watch);
+    unbound.watch->free(unbound.watch);
     fixture_deinit(&f);
 }
 
@@ -246,7 +252,9 @@ static void test_scopes(void **state)
         { "a", "metadata.name=x,metadata.namespace=b", "/registry/pods/a/x", true, "" },
         { "", "spec.nodeName=n", "/registry/pods/", false, "spec.nodeName=n" },
         { "a", "spec.nodeName==n,status.phase!=Failed", "/registry/pods/a/", false, "spec.nodeName=n" },
-        { "", "spec.nodeName=", "/registry/pods/", false, "" },
+        { "", "spec.nodeName=", "/registry/pods/", false, "spec.nodeName=" },
+        { "", "spec.nodeName!=", "/registry/pods/", false, "" },
+        { "", "spec.nodeName=,status.phase=Pending", "/registry/pods/", false, "spec.nodeName=" },
         { "a", "spec.nodeName=n,metadata.name=x", "/registry/pods/a/x", true, "" },
     };
     struct fixture f;
