@@ -190,13 +190,14 @@ static int choose(const struct request *request, bool aggregates, struct choice 
     return 0;
 }
 
-static int reply_in(struct request *request, enum media_format format, const struct document *document, struct err *err)
+static int reply_in(struct request *request, enum form form, const struct document *document, struct err *err)
 {
+    enum media_format format = form == FORM_YAML ? MEDIA_YAML : form == FORM_PROTOBUF ? MEDIA_PROTOBUF : MEDIA_JSON;
     struct str bytes, copy;
     int code;
 
     if ((code = request_only_read(request, err)) < 0 ||
-        (code = render_answer(request->arena, &format, false, blob_str(document->text), &bytes, err)) < 0)
+        (code = render_answer(request->arena, &format, request->media.pretty, blob_str(document->text), &bytes, err)) < 0)
         return code;
     copy = arena_str(request->arena, bytes);
     if (!copy.data)
@@ -226,8 +227,8 @@ int discovery_handle(struct request *request, struct err *err)
     }
     if (!find_document(discovery, key, &document))
         return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
-    if (choice.form == FORM_YAML || choice.form == FORM_PROTOBUF)
-        code = reply_in(request, choice.form == FORM_YAML ? MEDIA_YAML : MEDIA_PROTOBUF, &document, err);
+    if (choice.form != FORM_AGGREGATED && (choice.form != FORM_JSON || request->media.pretty))
+        code = reply_in(request, choice.form, &document, err);
     else
         code = document_reply(request, &document, content_type, NULL, err);
     document_deinit(&document);

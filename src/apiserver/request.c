@@ -210,9 +210,24 @@ static bool answers_for_itself(const struct request *request)
            (str_is(request->subresource->name, "log") || str_is(request->subresource->name, "proxy"));
 }
 
+/* Whether JSON is for the eyes of a person: as the query says, else by the program that asks. */
+static bool wants_indents(const struct request *request)
+{
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" };
+    static const char *const programs[] = { "curl", "Wget", "Mozilla/5.0" };
+    struct str pretty = request_param(request, "pretty");
+
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++)
+        if (str_is(pretty, yes[i]))
+            return true;
+    for (size_t i = 0; str_empty(pretty) && i < ARRAY_LEN(programs); i++)
+        if (str_has_prefix(request->user_agent, str_from(programs[i])))
+            return true;
+    return false;
+}
+
 int request_route(struct request *request, const struct http_request *http, struct err *err)
 {
-    struct str pretty;
     int code;
 
     request->http = http;
@@ -226,6 +241,7 @@ int request_route(struct request *request, const struct http_request *http, stru
         return code;
     if (!http_params_parse(request->arena, http->query, &request->params))
         return err_set(err, ERR_BAD_REQUEST, "the query of the request is malformed");
+    request->media.pretty = wants_indents(request); /* also of what is refused below */
     if ((code = path_parse(request->arena, http->method, http->path, &request->params, &request->info, err)) < 0)
         return code;
     if ((code = request_check(request, err)) < 0 || (code = check_encoding(request, err)) < 0 ||
@@ -242,8 +258,6 @@ int request_route(struct request *request, const struct http_request *http, stru
         if ((code = negotiate_accept(request->accept, &offer, &request->media, err)) < 0)
             return code;
     }
-    pretty = request_param(request, "pretty");
-    if (!str_empty(pretty))
-        request->media.pretty = param_bool(&request->params, STR("pretty"));
+    request->media.pretty |= wants_indents(request);
     return 0;
 }

@@ -24,7 +24,7 @@ ended() { # NAME - the reason and the exit code of an ephemeral container
 
 patch() { # KIND JSON
   curl --silent --show-error --max-time 30 --cacert "$DATA/pki/ca.crt" --cert "$DATA/pki/admin.crt" \
-    --key "$DATA/pki/admin.key" --request PATCH --header "Content-Type: application/$1-patch+json" --data "$2" \
+    --key "$DATA/pki/admin.key" --user-agent tests --request PATCH --header "Content-Type: application/$1-patch+json" --data "$2" \
     "https://127.0.0.1:$API_PORT$POD/ephemeralcontainers"
 }
 

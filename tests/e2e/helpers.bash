@@ -41,12 +41,13 @@ demo_image() { # imports caravel/demo:1
 
 k() { kubectl "$@"; }
 
-# api METHOD PATH [CURL-OPTION...] - the body goes to standard output, then a line with the status. Content is JSON.
+# api METHOD PATH [CURL-OPTION...] - the body goes to standard output, then a line with the status. Content is JSON,
+# which curl by its own name would get indented.
 api() {
   local method=$1 path=$2
   shift 2
   curl --silent --show-error --max-time 30 --cacert "$DATA/pki/ca.crt" --cert "$DATA/pki/admin.crt" \
-    --key "$DATA/pki/admin.key" --request "$method" --header 'Content-Type: application/json' \
+    --key "$DATA/pki/admin.key" --user-agent tests --request "$method" --header 'Content-Type: application/json' \
     --write-out '\n%{http_code}\n' "$@" "https://127.0.0.1:$API_PORT$path"
 }
 

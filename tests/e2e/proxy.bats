@@ -73,7 +73,7 @@ through() { # PATH [CURL-OPTION...] - curl through the service's proxy
   local path=$1
   shift
   curl --silent --show-error --max-time 60 --cacert "$DATA/pki/ca.crt" --cert "$DATA/pki/admin.crt" \
-    --key "$DATA/pki/admin.key" "$@" "https://127.0.0.1:$API_PORT$NAMESPACE/services/backend:http/proxy$path"
+    --key "$DATA/pki/admin.key" --user-agent tests "$@" "https://127.0.0.1:$API_PORT$NAMESPACE/services/backend:http/proxy$path"
 }
 
 @test "a pod: by name, with port, with scheme" {

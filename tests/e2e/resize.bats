@@ -30,7 +30,7 @@ YAML
 
 resize() { # POD RESOURCES-AS-JSON
   curl --silent --show-error --max-time 30 --cacert "$DATA/pki/ca.crt" --cert "$DATA/pki/admin.crt" \
-    --key "$DATA/pki/admin.key" --request PATCH --header "Content-Type: application/strategic-merge-patch+json" \
+    --key "$DATA/pki/admin.key" --user-agent tests --request PATCH --header "Content-Type: application/strategic-merge-patch+json" \
     --data "{\"spec\":{\"containers\":[{\"name\":\"main\",\"resources\":$2}]}}" \
     "https://127.0.0.1:$API_PORT$PODS/$1/resize"
 }

@@ -89,6 +89,7 @@ struct answer {
 
 struct raw {
     const char *method, *target, *body, *content_type, *accept;
+    const char *user_agent;
     const char *user; /* NULL: an administrator; "": no certificate */
 };
 
@@ -97,7 +98,7 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
     static const struct str masters[] = { STR_INIT("system:masters") };
     struct str target = str_from(raw->target);
     ssize_t mark = str_chr(target, '?');
-    struct http_header headers[2];
+    struct http_header headers[3];
     struct tls_identity peer = { .common_name = str_from(raw->user ? raw->user : "admin") };
     struct http_request http = { .method = http_method_from(str_from(raw->method)),
                                  .method_name = str_from(raw->method),
@@ -122,6 +123,8 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
                               str_from(raw->content_type ? raw->content_type : "application/json") };
     if (raw->accept)
         headers[http.header_count++] = (struct http_header){ STR("accept"), str_from(raw->accept) };
+    if (raw->user_agent)
+        headers[http.header_count++] = (struct http_header){ STR("user-agent"), str_from(raw->user_agent) };
     request_init(request, f->server, f->arena);
     if (request_route(request, &http, &err) < 0)
         reply_error(request, &err);

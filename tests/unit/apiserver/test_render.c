@@ -118,6 +118,54 @@ static void test_layouts(void **state)
     fixture_deinit(&f);
 }
 
+/* People get their JSON indented: by the query, by the program, by the media type. */
+static void test_indents(void **state)
+{
+    static const struct {
+        const char *target, *accept, *user_agent;
+        bool indented;
+    } cases[] = {
+        { CM "/a", NULL, NULL, false },
+        { CM "/a", NULL, "kubectl/v1.33.0 (linux/amd64)", false },
+        { CM "/a", NULL, "curl/8.5.0", true },
+        { CM "/a", NULL, "Wget/1.21", true },
+        { CM "/a", NULL, "Mozilla/5.0 (X11; Linux x86_64)", true },
+        { CM "/a", NULL, "Mozilla/4.0", false },
+        { CM "/a", NULL, "libcurl/8.5.0", false },
+        { CM "/a?pretty=false", NULL, "curl/8.5.0", false },
+        { CM "/a?pretty=0", NULL, "curl/8.5.0", false },
+        { CM "/a?pretty=yes", NULL, "curl/8.5.0", false },
+        { CM "/a?pretty=", NULL, "curl/8.5.0", true },
+        { CM "/a?pretty=true", NULL, NULL, true },
+        { CM "/a?pretty=t", NULL, "kubectl", true },
+        { CM "/a?pretty=false", "application/json;pretty=1", NULL, true },
+        { CM "?limit=1", NULL, "curl/8.5.0", true },
+        { CM "?limit=1", "application/json" TABLE, "curl/8.5.0", true },
+        { CM "/absent", NULL, "curl/8.5.0", true },
+        { CM "/absent", NULL, NULL, false },
+        { "/api/v1/nothing", NULL, "curl/8.5.0", true },
+        { "/api/v1", NULL, "curl/8.5.0", true },
+        { "/api/v1", NULL, NULL, false },
+        { "/apis", "application/json", "curl/8.5.0", true },
+    };
+    struct fixture f;
+
+    (void)state;
+    fixture_init(&f);
+    populate(&f);
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct answer answer = send_raw(&f, &(struct raw){ .method = "GET",
+                                                           .target = cases[i].target,
+                                                           .accept = cases[i].accept,
+                                                           .user_agent = cases[i].user_agent });
+
+        assert_non_null(answer.json);
+        if ((strstr(answer.text, "{\n  \"") != NULL) != cases[i].indented)
+            fail_msg("%s for %s: %s", cases[i].target, cases[i].user_agent, answer.text);
+    }
+    fixture_deinit(&f);
+}
+
 static void test_metadata_only(void **state)
 {
     struct answer one, list;
@@ -195,7 +243,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_formats), cmocka_unit_test(test_layouts),  cmocka_unit_test(test_metadata_only),
+        cmocka_unit_test(test_formats), cmocka_unit_test(test_layouts), cmocka_unit_test(test_indents),  cmocka_unit_test(test_metadata_only),
         cmocka_unit_test(test_writes),  cmocka_unit_test(test_refusals),
     };
 
