@@ -13,7 +13,7 @@
 #include "apiserver/write.h"
 #include "codec/patch.h"
 #include "schema/object.h"
-#include "schema/ratchet.h"
+#include "schema/structural.h"
 
 static int no_memory(struct err *err)
 {
@@ -174,15 +174,16 @@ static int bump_generation(struct write *write, struct json *object, const struc
 static int validate(struct write *write, struct json *object, const struct json *old, struct err *err)
 {
     struct request *request = write->request;
+    const struct type *type = request_storage(request)->type;
     const struct rules *rules = request->rules;
     struct causes *causes = &request->failure.causes;
 
     validate_meta_update(request, object, old, causes);
-    size_t before = causes->count;
-    object_check(request_storage(request)->type, object, causes);
-    if (resource_is_custom(request->resource))
-        causes_ratchet(causes, before, object, old);
-    object_check_update(request_storage(request)->type, object, old, causes);
+    if (type->schema)
+        schema_check_update(type->schema, object, old, causes);
+    else
+        object_check(type, object, causes);
+    object_check_update(type, object, old, causes);
     if (is_status(request)) {
         if (rules->validate_status)
             rules->validate_status(request, object, old, causes);

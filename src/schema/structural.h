@@ -29,5 +29,8 @@ bool schema_has_rules(const struct json *schema);
 /* Adds what is wrong with a value. at NULL: it is the object itself. */
 void schema_check_value(const struct schema *schema, const struct json *json, const struct path *at,
                         struct causes *causes);
+/* The same of an object that takes the place of old: what is wrong but was just so before is not told. */
+void schema_check_update(const struct schema *schema, const struct json *json, const struct json *old,
+                         struct causes *causes);
 /* One schema without the type, for the values of defaults. NULL: no memory, or a pattern that does not compile. */
 const struct schema *schema_compile(struct arena *arena, const struct json *json);

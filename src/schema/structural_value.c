@@ -2,7 +2,12 @@
  *
  * What the schema leaves open passes. A value of a wrong kind is told once and not looked into. Alternatives (anyOf,
  * oneOf, not) are tried with findings of their own that nobody sees. Patterns run with a limit on their steps, so that
- * no pattern and text can hold a thread; one that reaches it does not match. */
+ * no pattern and text can hold a thread; one that reaches it does not match.
+ *
+ * An update is walked beside what was there before: findings about a value, and about all below it, are taken back when
+ * the value is the same at the same place. Members have their place by name, elements of lists by key theirs by key;
+ * of other lists elements have none: such a list is the same as a whole or not at all. What is required is missed by
+ * the object that lacks it, so that one must be the same. */
 #include <math.h>
 
 #include "schema/structural_internal.h"
@@ -10,6 +15,7 @@
 
 #define MATCH_LIMIT 200000
 #define HEAP_LIMIT_KIB 4096
+#define UNIQUE_MAX 2048 /* elements of a set that are compared with each other; a list of more is refused */
 #define WHERE(at, text) path_text((at), PATH_VALIDATION, (text))
 
 static struct str kind_name(const struct schema *schema)
@@ -60,6 +66,9 @@ static bool kind_fits(const struct schema *schema, const struct json *json)
     }
     return true;
 }
+
+static void check_value(const struct schema *schema, const struct json *json, const struct json *old,
+                        const struct path *at, struct causes *causes);
 
 /* "Invalid value: 5: spec.x in body should be ..." */
 static void PRINTF(4, 5)
@@ -195,7 +204,24 @@ static bool same_key(const struct json *keys, const struct json *a, const struct
     return true;
 }
 
-#define UNIQUE_MAX 2048 /* elements of a set that are compared with each other; a list of more is refused */
+/* Looked for from where the one before was found: lists mostly keep their order. */
+static const struct json *old_element(const struct schema *schema, const struct json *old, const struct json *element,
+                                      uint32_t *from)
+{
+    if (!schema->unique || !schema->list_map_keys || !json_is(old, JSON_ARRAY) || old->count > UNIQUE_MAX ||
+        !json_is(element, JSON_OBJECT))
+        return NULL;
+    for (uint32_t i = 0; i < old->count; i++) {
+        uint32_t at = (*from + i) % old->count;
+
+        if (json_is(&old->items[at], JSON_OBJECT) &&
+            same_key(schema->list_map_keys, &old->items[at], element)) {
+            *from = at + 1;
+            return &old->items[at];
+        }
+    }
+    return NULL;
+}
 
 /* Sets have each value once, lists by key each key once. */
 static void check_unique(const struct schema *schema, const struct json *json, const struct path *at,
@@ -222,10 +248,11 @@ static void check_unique(const struct schema *schema, const struct json *json, c
     }
 }
 
-static void check_array(const struct schema *schema, const struct json *json, const struct path *at,
-                        struct causes *causes)
+static void check_array(const struct schema *schema, const struct json *json, const struct json *old,
+                        const struct path *at, struct causes *causes)
 {
     char text[PATH_TEXT_MAX];
+    uint32_t from = 0;
 
     if (schema->max_items >= 0 && json->count > schema->max_items)
         causes_add(causes, CAUSE_TOO_MANY, WHERE(at, text), "Too many: %u: must have at most %lld items", json->count,
@@ -241,7 +268,8 @@ static void check_array(const struct schema *schema, const struct json *json, co
     for (uint32_t i = 0; schema->items && i < json->count; i++) {
         struct path element = path_index(at, i);
 
-        schema_check_value(schema->items, &json->items[i], &element, causes);
+        check_value(schema->items, &json->items[i],
+                    json->count > UNIQUE_MAX ? NULL : old_element(schema, old, &json->items[i], &from), &element, causes);
     }
 }
 
@@ -284,8 +312,8 @@ static void check_required(const struct schema *schema, const struct json *json,
     }
 }
 
-static void check_object(const struct schema *schema, const struct json *json, const struct path *at,
-                         struct causes *causes)
+static void check_object(const struct schema *schema, const struct json *json, const struct json *old,
+                         const struct path *at, struct causes *causes)
 {
     char text[PATH_TEXT_MAX];
 
@@ -311,27 +339,28 @@ static void check_object(const struct schema *schema, const struct json *json, c
         if (!inner)
             inner = schema->additional;
         if (inner)
-            schema_check_value(inner, &member->value, &where, causes);
+            check_value(inner, &member->value, json_get(old, member->key), &where, causes);
     }
 }
 
 /* -- alternatives -- */
 
-static bool passes(const struct schema *schema, const struct json *json, struct arena *arena)
+static bool passes(const struct schema *schema, const struct json *json, const struct json *old, struct arena *arena)
 {
     struct causes unseen;
 
     causes_init(&unseen, arena);
-    schema_check_value(schema, json, NULL, &unseen);
+    check_value(schema, json, old, NULL, &unseen);
     return unseen.count == 0;
 }
 
-static uint32_t count_passing(struct schema_list list, const struct json *json, struct arena *arena)
+static uint32_t count_passing(struct schema_list list, const struct json *json, const struct json *old,
+                              struct arena *arena)
 {
     uint32_t passing = 0;
 
     for (uint32_t i = 0; i < list.count; i++)
-        passing += passes(list.items[i], json, arena);
+        passing += passes(list.items[i], json, old, arena);
     return passing;
 }
 
@@ -344,27 +373,28 @@ static void add_alternative(struct causes *causes, const struct path *at, const 
                STR_ARG(cause_value(causes->arena, json)), STR_ARG(where), why);
 }
 
-static void check_alternatives(const struct schema *schema, const struct json *json, const struct path *at,
-                               struct causes *causes)
+static void check_alternatives(const struct schema *schema, const struct json *json, const struct json *old,
+                               const struct path *at, struct causes *causes)
 {
     for (uint32_t i = 0; i < schema->all_of.count; i++)
-        schema_check_value(schema->all_of.items[i], json, at, causes);
-    if (schema->any_of.count && count_passing(schema->any_of, json, causes->arena) == 0)
+        check_value(schema->all_of.items[i], json, old, at, causes);
+    if (schema->any_of.count && count_passing(schema->any_of, json, old, causes->arena) == 0)
         add_alternative(causes, at, json, "must validate at least one schema (anyOf)");
     if (schema->one_of.count) {
-        uint32_t passing = count_passing(schema->one_of, json, causes->arena);
+        uint32_t passing = count_passing(schema->one_of, json, old, causes->arena);
 
         if (passing != 1)
             add_alternative(causes, at, json,
                             passing ? "must validate one and only one schema (oneOf). Found more than one valid"
                                     : "must validate one and only one schema (oneOf). Found none valid");
     }
-    if (schema->not_ && passes(schema->not_, json, causes->arena))
+    if (schema->not_ && passes(schema->not_, json, NULL, causes->arena))
         add_alternative(causes, at, json, "must not validate the schema (not)");
 }
 
-void schema_check_value(const struct schema *schema, const struct json *json, const struct path *at,
-                        struct causes *causes)
+/* The value by itself; old: what stood in its place, NULL: nothing did, or nobody asks. */
+static void check_all(const struct schema *schema, const struct json *json, const struct json *old,
+                      const struct path *at, struct causes *causes)
 {
     if (json->kind == JSON_NULL && schema->nullable)
         return;
@@ -377,8 +407,60 @@ void schema_check_value(const struct schema *schema, const struct json *json, co
     else if (json->kind == JSON_STRING)
         check_string(schema, json, at, causes);
     else if (json->kind == JSON_ARRAY)
-        check_array(schema, json, at, causes);
+        check_array(schema, json, old, at, causes);
     else if (json->kind == JSON_OBJECT)
-        check_object(schema, json, at, causes);
-    check_alternatives(schema, json, at, causes);
+        check_object(schema, json, old, at, causes);
+    check_alternatives(schema, json, old, at, causes);
+}
+
+static void check_value(const struct schema *schema, const struct json *json, const struct json *old,
+                        const struct path *at, struct causes *causes)
+{
+    size_t before = causes->count;
+
+    check_all(schema, json, old, at, causes);
+    if (old && causes->count > before && json_equal(json, old))
+        causes->count = before;
+}
+
+void schema_check_value(const struct schema *schema, const struct json *json, const struct path *at,
+                        struct causes *causes)
+{
+    check_value(schema, json, NULL, at, causes);
+}
+
+/* -- updates -- */
+
+static bool has_duplicates(const struct causes *causes, size_t from)
+{
+    for (size_t i = from; i < causes->count; i++)
+        if (causes->items[i].type == CAUSE_DUPLICATE)
+            return true;
+    return false;
+}
+
+/* Repeated elements are all forgiven when there have been some. */
+static void forgive_duplicates(const struct schema *schema, const struct json *old, struct causes *causes, size_t from)
+{
+    struct causes before;
+    size_t kept = from;
+
+    causes_init(&before, causes->arena);
+    check_value(schema, old, NULL, NULL, &before);
+    if (!has_duplicates(&before, 0))
+        return;
+    for (size_t i = from; i < causes->count; i++)
+        if (causes->items[i].type != CAUSE_DUPLICATE)
+            causes->items[kept++] = causes->items[i];
+    causes->count = kept;
+}
+
+void schema_check_update(const struct schema *schema, const struct json *json, const struct json *old,
+                         struct causes *causes)
+{
+    size_t from = causes->count;
+
+    check_value(schema, json, old, NULL, causes);
+    if (has_duplicates(causes, from))
+        forgive_duplicates(schema, old, causes, from);
 }

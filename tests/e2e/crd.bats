@@ -85,6 +85,20 @@ teardown_file() { cluster_down; }
   [[ $output == *'unknown field "spec.extra"'* ]]
 }
 
+@test "a stricter schema forgives what an update leaves as it was" {
+  k create -f - <<<'{"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"name":"old"},"spec":{"cronSpec":"* * * * *","replicas":9}}'
+  sed 's/maximum: 10/maximum: 5/' "$BATS_FILE_TMPDIR/crd.yaml" | k apply -f -
+  retry 30 refuses "less than or equal to 5" k create --dry-run=server -f - <<<'{"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"name":"new"},"spec":{"cronSpec":"* * * * *","replicas":9}}'
+  k patch ct old --type merge -p '{"spec":{"image":"other"}}'
+  k label ct old kept=yes
+  run k patch ct old --type merge -p '{"spec":{"replicas":8}}'
+  [ "$status" -ne 0 ]
+  [[ $output == *"less than or equal to 5"* ]]
+  k patch ct old --type merge -p '{"spec":{"replicas":5}}'
+  k apply -f "$BATS_FILE_TMPDIR/crd.yaml"
+  k delete ct old
+}
+
 @test "server-side apply" {
   k apply --server-side --field-manager one -f - <<<'{"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"name":"s"},"spec":{"cronSpec":"* * * * *","replicas":2}}'
   run k apply --server-side --field-manager two -f - <<<'{"apiVersion":"stable.example.com/v1","kind":"CronTab","metadata":{"name":"s"},"spec":{"cronSpec":"* * * * *","replicas":3}}'
