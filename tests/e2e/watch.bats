@@ -1,10 +1,11 @@
 #!/usr/bin/env bats
-# watch.bats - lists and watches as clients see them: pages, streaming lists, one node's pods, what is refused.
+# watch.bats - lists and watches as clients see them: pages, streaming lists, one node's pods, bookmarks, deleted
+# collections, what is refused, what is too old.
 
 load helpers
 
 setup_file() {
-  cluster_up e2e-watch-$$
+  cluster_up e2e-watch-$$ --history 20s
   for name in a b c d e; do
     api POST /api/v1/namespaces/default/configmaps --data "{\"metadata\":{\"name\":\"$name\"}}" >/dev/null
   done
@@ -84,4 +85,80 @@ frames() { grep '^{' | jq -r "$1" | paste -sd' '; }
   [ "$(sed '$d' <<<"$output" | names)" = a ]
   [ "$(sed '$d' <<<"$output" | jq -r .kind)" = ConfigMapList ]
   [ "$(k get configmaps a b --ignore-not-found -o name)" = configmap/b ]
+}
+
+# The last frame of a watch that has run out of time, which had nothing else to tell. [ACCEPT]
+last_bookmark() {
+  api GET "$CM?watch=true&allowWatchBookmarks=true&resourceVersion=$(newest)&timeoutSeconds=1" \
+    --header "Accept: ${1:-application/json}" | grep '^{' | tail -1
+}
+
+newest() { api GET "$CM?limit=1" | sed '$d' | jq -r .metadata.resourceVersion; }
+
+@test "a watch ends with a bookmark, in the shape that was asked for" {
+  local before frame
+  before=$(newest)
+  frame=$(last_bookmark)
+  [ "$(jq -r '"\(.type) \(.object.kind) \(.object.apiVersion)"' <<<"$frame")" = "BOOKMARK ConfigMap v1" ]
+  [ "$(jq -r .object.metadata.resourceVersion <<<"$frame")" -ge "$before" ]
+  frame=$(last_bookmark "application/json;as=Table;g=meta.k8s.io;v=v1")
+  [ "$(jq -r '"\(.type) \(.object.kind) \(.object.apiVersion)"' <<<"$frame")" = "BOOKMARK Table meta.k8s.io/v1" ]
+  [ "$(jq -r .object.metadata.resourceVersion <<<"$frame")" -ge "$before" ]
+  [ "$(jq -c '.object.rows // []' <<<"$frame")" = "[]" ]
+  frame=$(last_bookmark "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
+  [ "$(jq -r '"\(.type) \(.object.kind) \(.object.apiVersion)"' <<<"$frame")" = \
+    "BOOKMARK PartialObjectMetadata meta.k8s.io/v1" ]
+  [ "$(jq -r .object.metadata.resourceVersion <<<"$frame")" -ge "$before" ]
+  run api GET "$CM?watch=true&resourceVersion=$(newest)&timeoutSeconds=1"
+  [[ $output != *BOOKMARK* ]]
+}
+
+@test "?watch of one object is a plain get" {
+  run api GET "$CM/c?watch=true"
+  [ "${lines[-1]}" = 200 ]
+  [ "$(sed '$d' <<<"$output" | jq -r '.kind + "/" + .metadata.name')" = ConfigMap/c ]
+}
+
+@test "JSON is indented for people" {
+  api GET "$CM/c" --user-agent curl/8.5.0 | grep '^  "kind": "ConfigMap"'
+  api GET "$CM/c?pretty=true" | grep '^  "kind": "ConfigMap"'
+  run api GET "$CM/c?pretty=false" --user-agent curl/8.5.0
+  [[ $output == *'"kind":"ConfigMap"'* ]]
+}
+
+family() { # LABEL - two parents and a child of each
+  local name uid
+  for name in "$1-1" "$1-2"; do
+    uid=$(api POST "$CM" --data "{\"metadata\":{\"name\":\"$name\",\"labels\":{\"family\":\"$1\"}}}" | sed '$d' | jq -r .metadata.uid)
+    api POST "$CM" --data "{\"metadata\":{\"name\":\"$name-child\",\"ownerReferences\":[{\"apiVersion\":\"v1\",
+      \"kind\":\"ConfigMap\",\"name\":\"$name\",\"uid\":\"$uid\",\"blockOwnerDeletion\":true}]}}" | tail -1 | grep 201
+  done
+}
+
+@test "a collection is deleted with its dependents first" {
+  family fore
+  run api DELETE "$CM?labelSelector=family%3Dfore" --data '{"propagationPolicy":"Foreground"}'
+  [ "${lines[-1]}" = 200 ]
+  retry 60 is "" k get configmaps fore-1 fore-2 fore-1-child fore-2-child --ignore-not-found -o name
+}
+
+@test "a collection is deleted and its dependents stay" {
+  family orphan
+  run api DELETE "$CM?labelSelector=family%3Dorphan&propagationPolicy=Orphan"
+  [ "${lines[-1]}" = 200 ]
+  retry 60 is "" k get configmaps orphan-1 orphan-2 --ignore-not-found -o name
+  [ "$(k get configmaps orphan-1-child orphan-2-child -o jsonpath='{.items[*].metadata.ownerReferences}')" = "" ]
+  k delete configmaps orphan-1-child orphan-2-child
+}
+
+too_old() { # the reason that a watch from the first revision is given
+  api GET "$CM?watch=true&resourceVersion=1&timeoutSeconds=1" | sed '$d' | head -1 | jq -r '.object.reason // .reason'
+}
+
+@test "a watch from what is forgotten is told so" {
+  retry 120 is Expired too_old
+  run api GET "$CM?watch=true&resourceVersion=1&timeoutSeconds=1"
+  [[ $output == *'"code":410'* && $output == *'too old resource version'* ]]
+  run api GET "$CM?resourceVersion=1&resourceVersionMatch=Exact"
+  [ "${lines[-1]}" = 410 ]
 }
