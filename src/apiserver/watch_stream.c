@@ -1,8 +1,9 @@
 /* watch_stream.c - a watch over HTTP: frames of {"type":...,"object":...} and a newline, or in protobuf a length of
  * four bytes and a WatchEvent with the object in its envelope.
  *
- * An event's object is the store's own buffer, shared by all watchers, and so is its protobuf form, made by the first
- * of them that wants it; a slow reader leaves its events in the store
+ * An event's object is the store's own buffer, shared by all watchers, and so are its other forms (protobuf, metadata
+ * only, another version), each made by the first of them that wants it; Tables, which tell ages, and the other versions
+ * of custom objects, of which there may be many, are made for each. A slow reader leaves its events in the store
  * (which serves it from disk), so what a watch holds is bounded by the exchange's queue. It begins, when asked, with
  * what exists, as a list by chunks at one revision, and goes on from that revision. A timer wakes it for bookmarks and
  * for its end. */
@@ -21,6 +22,18 @@
 
 enum phase { PHASE_INITIAL, PHASE_START, PHASE_LIVE };
 
+/* What of an event's object a watcher gets, in the event's numbering. */
+enum form {
+    FORM_PROTOBUF,
+    FORM_PARTIAL,
+    FORM_PARTIAL_PROTOBUF,
+    FORM_OTHER_VERSION,
+    FORM_OTHER_PROTOBUF,
+    FORM_STORED, /* as it is */
+    FORM_OWN,    /* made for this watcher */
+};
+_Static_assert(FORM_STORED == STORE_EVENT_FORMS, "every shared form has its place in an event");
+
 struct watcher {
     struct request *request;
     struct watch *watch;
@@ -33,6 +46,7 @@ struct watcher {
     bool begun;
     bool columns_sent; /* Table: definitions go with the first frame only */
     struct render render;
+    enum form form;
     struct arena arena; /* of one event */
 };
 
@@ -100,10 +114,26 @@ static int render(struct watcher *watcher, struct str text, struct str *ret_obje
     return render_object(&watcher->render, &watcher->arena, text, ret_object, err);
 }
 
-/* The event's object in protobuf, made once for all watchers. The event keeps the reference. */
-static int shared_protobuf(struct watcher *watcher, struct store_event *event, struct blob **ret_blob, struct err *err)
+/* A built-in resource has one version beside the one that it is stored in, at most. */
+static enum form form_of(const struct render *render)
 {
-    struct blob *present = atomic_load_explicit(&event->encoded, memory_order_acquire), *blob;
+    const struct media *media = &render->media;
+    bool protobuf = media->format == MEDIA_PROTOBUF, stored = render->resource == render->storage;
+
+    if (media->shape == SHAPE_OBJECT && stored)
+        return protobuf ? FORM_PROTOBUF : render_is_stored(render) ? FORM_STORED : FORM_OWN;
+    if (media->shape == SHAPE_PARTIAL && stored && str_is(media->version, "v1"))
+        return protobuf ? FORM_PARTIAL_PROTOBUF : FORM_PARTIAL;
+    if (media->shape == SHAPE_OBJECT && !resource_is_custom(render->resource))
+        return protobuf ? FORM_OTHER_PROTOBUF : FORM_OTHER_VERSION;
+    return FORM_OWN;
+}
+
+/* The event's object in the watcher's form, made once for all that have the same. The event keeps the reference. */
+static int shared_form(struct watcher *watcher, struct store_event *event, struct blob **ret_blob, struct err *err)
+{
+    _Atomic(struct blob *) *place = &event->forms[watcher->form];
+    struct blob *present = atomic_load_explicit(place, memory_order_acquire), *blob;
     struct str bytes;
     int code;
 
@@ -113,7 +143,7 @@ static int shared_protobuf(struct watcher *watcher, struct store_event *event, s
         blob = blob_copy(bytes);
         if (!blob)
             return no_memory(err);
-        if (atomic_compare_exchange_strong(&event->encoded, &present, blob))
+        if (atomic_compare_exchange_strong(place, &present, blob))
             present = blob;
         else
             blob_unref(blob);
@@ -126,18 +156,16 @@ static int shared_protobuf(struct watcher *watcher, struct store_event *event, s
 static int write_frame(struct watcher *watcher, enum watch_kind kind, struct str text, struct store_event *event,
                        struct err *err)
 {
-    const struct render *r = &watcher->render;
-    bool shared = event && r->media.shape == SHAPE_OBJECT && r->resource == r->storage;
     struct blob *blob = NULL;
     int code;
 
     arena_reset(&watcher->arena);
-    if (shared && r->media.format == MEDIA_PROTOBUF) {
-        if ((code = shared_protobuf(watcher, event, &blob, err)) < 0)
+    if (event && watcher->form < FORM_STORED) {
+        if ((code = shared_form(watcher, event, &blob, err)) < 0)
             return code;
         return put_frame(watcher, &kinds[kind], blob_str(blob), blob, err);
     }
-    if (shared && render_is_stored(r))
+    if (event && watcher->form == FORM_STORED)
         return put_frame(watcher, &kinds[kind], text, event->value, err);
     if ((code = render(watcher, text, &text, err)) < 0)
         return code;
@@ -370,6 +398,7 @@ int watch_stream(struct request *request, struct http_exchange *exchange, struct
     watcher->next_bookmark = now + request->server->options.bookmark_interval;
     render_init(&watcher->render, request);
     watcher->render.media.pretty = false;
+    watcher->form = form_of(&watcher->render);
     if (request->media.shape == SHAPE_TABLE)
         table_prepare(request->arena, request->resource, &watcher->render.table);
     if (request->watch->initial) {

@@ -87,7 +87,8 @@ struct store_event *store_event_unref(struct store_event *event)
     void *facts = atomic_load_explicit(&event->facts, memory_order_relaxed);
     if (facts && event->facts_free)
         event->facts_free(facts);
-    blob_unref(atomic_load_explicit(&event->encoded, memory_order_relaxed));
+    for (size_t i = 0; i < STORE_EVENT_FORMS; i++)
+        blob_unref(atomic_load_explicit(&event->forms[i], memory_order_relaxed));
     blob_unref(event->value);
     blob_unref(event->previous);
     free(event);

@@ -151,6 +151,8 @@ int store_count_from(struct store_snapshot *snapshot, struct str prefix, struct 
 
 enum store_event_kind { STORE_CREATED, STORE_MODIFIED, STORE_DELETED };
 
+#define STORE_EVENT_FORMS 5
+
 /* Immutable, shared by all watchers, counted. */
 struct store_event {
     atomic_uint refs;
@@ -168,7 +170,8 @@ struct store_event {
     void (*decoded_free)(void *decoded);
     _Atomic(void *) facts; /* another such place: what readers look at to tell whether the event is theirs */
     void (*facts_free)(void *facts);
-    _Atomic(struct blob *) encoded; /* value in another format, by the first reader who wants it; one reference */
+    /* value in other forms, which the readers number; each by the first of them who wants it; one reference each */
+    _Atomic(struct blob *) forms[STORE_EVENT_FORMS];
 };
 struct store_event *store_event_ref(struct store_event *event);
 struct store_event *store_event_unref(struct store_event *event);

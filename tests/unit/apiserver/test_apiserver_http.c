@@ -431,6 +431,65 @@ static void test_watch_protobuf(void **state)
     cluster_deinit(&c);
 }
 
+/* Two watchers of each form, of which the second gets what was made for the first. */
+static void test_watch_forms(void **state)
+{
+    static const char hpas[] = "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers?watch=true";
+    static const char events[] = "/apis/events.k8s.io/v1/namespaces/default/events?watch=true";
+    static const struct {
+        const char *target, *accept, *says;
+    } forms[] = {
+        { hpas, "application/json", "{'type':'ADDED','object':{'apiVersion':'autoscaling/v1',"
+                                    "'kind':'HorizontalPodAutoscaler','metadata':{" },
+        { hpas, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+          "{'type':'ADDED','object':{'kind':'PartialObjectMetadata','apiVersion':'meta.k8s.io/v1','metadata':{" },
+        { "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers?watch=true",
+          "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1beta1",
+          "{'type':'ADDED','object':{'kind':'PartialObjectMetadata','apiVersion':'meta.k8s.io/v1beta1','metadata':{" },
+        { "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers?watch=true",
+          "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
+          "{'type':'ADDED','object':{'kind':'PartialObjectMetadata','apiVersion':'meta.k8s.io/v1','metadata':{" },
+        { "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers?watch=true", "application/json",
+          "{'type':'ADDED','object':{'apiVersion':'autoscaling/v2','kind':'HorizontalPodAutoscaler','metadata':{" },
+        { events, "application/json", "{'type':'ADDED','object':{'apiVersion':'events.k8s.io/v1'," },
+    };
+    struct http_call *watches[2 * ARRAY_LEN(forms)];
+    struct lines lines[2 * ARRAY_LEN(forms)];
+    struct cluster c;
+
+    cluster_init(&c);
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        lines_start_as(&c, &lines[i], forms[i / 2].accept, forms[i / 2].target, &watches[i]);
+        lines[i].accept = NULL;
+    }
+    call(&c, "POST", "/apis/autoscaling/v1/namespaces/default/horizontalpodautoscalers",
+         "{'metadata':{'name':'h'},'spec':{'maxReplicas':3,'targetCPUUtilizationPercentage':50,"
+         "'scaleTargetRef':{'apiVersion':'apps/v1','kind':'Deployment','name':'d'}}}");
+    call(&c, "POST", "/api/v1/namespaces/default/events",
+         "{'metadata':{'name':'e'},'involvedObject':{'kind':'Pod','namespace':'default','name':'a'},'reason':'R',"
+         "'type':'Normal'}");
+    for (size_t i = 0; i < ARRAY_LEN(lines); i++) {
+        lines_wait(&lines[i], 1);
+        if (!says(&c, &lines[i], forms[i / 2].says))
+            fail_msg("%s, %s", forms[i / 2].target, forms[i / 2].accept);
+        lines_stop(&lines[i], watches[i]);
+    }
+    cluster_deinit(&c);
+}
+
+/* What lets the watchers of another version share a form: there is one such version. */
+static void test_two_versions(void **state)
+{
+    for (size_t i = 0; i < api_resource_count; i++) {
+        size_t others = 0;
+
+        for (size_t j = 0; j < api_resource_count; j++)
+            others += api_resources[j]->served && api_resources[j] != api_resources[j]->storage &&
+                      api_resources[j]->storage == api_resources[i]->storage;
+        assert_true(others <= 1);
+    }
+}
+
 static void test_watch_kinds(void **state)
 {
     static const struct {
@@ -681,7 +740,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),
         cmocka_unit_test(test_long_answers),   cmocka_unit_test(test_watch_stream),
-        cmocka_unit_test(test_watch_kinds),    cmocka_unit_test(test_watch_protobuf),
+        cmocka_unit_test(test_watch_kinds), cmocka_unit_test(test_watch_forms), cmocka_unit_test(test_two_versions),   cmocka_unit_test(test_watch_protobuf),
         cmocka_unit_test(test_watch_expired),  cmocka_unit_test(test_stop_with_watch),
         cmocka_unit_test(test_logs),           cmocka_unit_test(test_races),
     };
