@@ -1,5 +1,6 @@
 #include "apiserver/own.h"
 
+#include "apiserver/changes.h"
 #include "apiserver/server.h"
 
 #define OWN_GROUP "caravel.io"
@@ -7,6 +8,7 @@
 
 static const struct own_path table[] = {
     { "nodes", "heartbeat", .named = true, .verbs = VERB_CREATE, .quick = true, .run = heartbeat_run },
+    { "changes", NULL, .verbs = VERB_LIST, .restricted = true, .run = changes_run },
 };
 
 static bool is_part(struct str part, const char *want)

@@ -2,6 +2,7 @@
 #include "apiserver/request.h"
 
 #include "apiserver/asof.h"
+#include "apiserver/cause.h"
 #include "apiserver/custom.h"
 #include "apiserver/own.h"
 #include "apiserver/registry/rules.h"
@@ -247,6 +248,7 @@ int request_route(struct request *request, const struct http_request *http, stru
     if ((code = request_check(request, err)) < 0 || (code = check_encoding(request, err)) < 0 ||
         (code = asof_read(request, err)) < 0)
         return code;
+    cause_read(request);
     if (request->info.is_resource && !answers_for_itself(request)) {
         bool custom = request->resource && resource_is_custom(request->resource);
         const struct media_offer offer = {

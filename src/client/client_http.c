@@ -52,7 +52,9 @@ static void write_url(struct buf *url, const struct http_api *api, const struct 
                    (unsigned long long)after);
 }
 
-static size_t add_headers(const struct http_api *api, const char *content_type, struct http_header headers[4])
+#define HEADERS_MAX 6
+
+static size_t add_headers(const struct http_api *api, const char *content_type, struct http_header headers[HEADERS_MAX])
 {
     size_t count = 0;
 
@@ -65,21 +67,39 @@ static size_t add_headers(const struct http_api *api, const char *content_type, 
     return count;
 }
 
+/* Why it writes. A rule with a line break in it would be no header. */
+static size_t add_cause(const struct client_call *call, char trigger[24], struct http_header headers[HEADERS_MAX],
+                        size_t count)
+{
+    if (call->verb == CLIENT_GET || call->verb == CLIENT_LIST)
+        return count;
+    if (call->rule.len && str_chr(call->rule, '\n') < 0 && str_chr(call->rule, '\r') < 0)
+        headers[count++] = (struct http_header){ STR("caravel-rule"), call->rule };
+    if (call->trigger) {
+        snprintf(trigger, 24, "%llu", (unsigned long long)call->trigger);
+        headers[count++] = (struct http_header){ STR("caravel-trigger"), str_from(trigger) };
+    }
+    return count;
+}
+
 static int send(struct http_api *api, const struct client_call *call, struct arena *arena,
                 struct http_client_response *ret_response, struct err *err)
 {
     const char *content_type = call->verb == CLIENT_PATCH ? patch_types[call->patch_kind]
                                : call->body.len           ? verbs[call->verb].content_type
                                                           : NULL;
-    struct http_header headers[4];
+    struct http_header headers[HEADERS_MAX];
+    size_t header_count = add_headers(api, content_type, headers);
     struct buf url = BUF_INIT;
+    char trigger[24];
 
+    header_count = add_cause(call, trigger, headers, header_count);
     write_url(&url, api, call, false, 0);
     const struct http_client_request request = {
         .method = verbs[call->verb].method,
         .url = buf_str(&url),
         .headers = headers,
-        .header_count = add_headers(api, content_type, headers),
+        .header_count = header_count,
         .body = call->body,
         .timeout = CALL_TIMEOUT,
         .max_body = LIST_MAX_BYTES,
@@ -345,7 +365,7 @@ static int api_watch(struct client *client, const struct client_call *call, uint
 {
     struct http_api *api = container_of(client, struct http_api, client);
     struct http_watch *watch = calloc(1, sizeof *watch);
-    struct http_header headers[4];
+    struct http_header headers[HEADERS_MAX];
     struct buf url = BUF_INIT;
 
     if (!watch)
