@@ -1,5 +1,7 @@
-/* binding.c - pods/binding: the scheduler's decision. */
+/* binding.c - pods/binding: the scheduler's decision; and the same as a creation of "bindings". */
+#include "api/resources.h"
 #include "apiserver/decode.h"
+#include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "apiserver/write.h"
 #include "schema/time.h"
@@ -127,15 +129,34 @@ int answer_created(struct write *write, struct err *err)
     return 0;
 }
 
+/* A creation of a binding names its pod in the body: from here on the request is one of that pod. */
+static int turn_to_pod(struct request *request, struct err *err)
+{
+    struct json *binding;
+    int code = decode_body_as(request, type_named(BINDING_TYPE), &binding, err);
+
+    if (code < 0)
+        return code;
+    request->info.name = json_str_at(binding, "metadata.name");
+    if (str_empty(request->info.name))
+        return fail_bad_request(request, err, "name must be provided");
+    request->resource = &RESOURCE_PODS;
+    request->rules = registry_rules(&RESOURCE_PODS);
+    return 0;
+}
+
 int binding_new(struct request *request, struct write **ret_write, struct err *err)
 {
-    struct write *write = write_new(request, binding_plan);
+    struct write *write;
     int code;
 
-    if (!write)
-        return err_set(err, ERR_NO_MEMORY, "write");
     if (!type_named(BINDING_TYPE))
         return fail_not_supported(request, err, "pods/binding");
+    if (request->resource == &RESOURCE_BINDINGS && (code = turn_to_pod(request, err)) < 0)
+        return code;
+    write = write_new(request, binding_plan);
+    if (!write)
+        return err_set(err, ERR_NO_MEMORY, "write");
     if ((code = decode_dry_run(request, err)) < 0)
         return code;
     write->finish = answer_created;

@@ -1,4 +1,5 @@
 /* dispatch.c - which handler a request goes to, once it is known what it asks and that it may. */
+#include "api/resources.h"
 #include "apiserver/decode.h"
 #include "apiserver/list.h"
 #include "apiserver/log.h"
@@ -37,7 +38,7 @@ static int write_of(struct request *request, struct write **ret_write, struct er
 {
     uint32_t verb = request->info.verb;
 
-    if (is_subresource(request, "binding") && verb == VERB_CREATE)
+    if ((is_subresource(request, "binding") || request->resource == &RESOURCE_BINDINGS) && verb == VERB_CREATE)
         return binding_new(request, ret_write, err);
     if (is_subresource(request, "eviction") && verb == VERB_CREATE)
         return eviction_new(request, ret_write, err);

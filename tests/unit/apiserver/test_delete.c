@@ -258,6 +258,13 @@ static void test_binding(void **state)
     a = must(&f, 409, "POST", PODS "/p/binding", bind);
     assert_non_null(strstr(a.text, "pod p is already assigned to node \\\"n1\\\""));
     must(&f, 404, "POST", PODS "/q/binding", bind);
+    /* The older way: a binding is created, and names its pod. */
+    must(&f, 409, "POST", "/api/v1/namespaces/default/bindings", bind);
+    must(&f, 400, "POST", "/api/v1/namespaces/default/bindings", "{'target':{'name':'n1'}}");
+    must(&f, 201, "POST", PODS, POD("r"));
+    must(&f, 201, "POST", "/api/v1/namespaces/default/bindings", "{'metadata':{'name':'r'},'target':{'name':'n1'}}");
+    a = must(&f, 200, "GET", PODS "/r", NULL);
+    assert_string_equal(at(&f, a, "spec.nodeName"), "n1");
     must(&f, 201, "POST", PODS "/p/eviction", "{'apiVersion':'policy/v1','kind':'Eviction','metadata':{'name':'p'}}");
     a = must(&f, 200, "GET", PODS "/p", NULL);
     assert_string_not_equal(at(&f, a, "metadata.deletionTimestamp"), "");
