@@ -171,6 +171,29 @@ says() {
   is node/node-a k get nodes -o name
 }
 
+@test "store check: while it is in use, with damage, and where there is none" {
+  says 0 "records, .* keys, .*: no damage" store check --instance "$NAME"
+  says 1 "there is no store in /var/lib/e2e-nowhere/store" store check --instance e2e-nowhere
+  says 2 "check is what can be done" store --instance "$NAME"
+  mkdir "$BATS_TEST_TMPDIR/data"
+  cp -r "$DATA/store" "$BATS_TEST_TMPDIR/data/"
+  python3 - "$BATS_TEST_TMPDIR/data/store/data.mdb" <<'PY'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+at = data.find(b'"kind":"Namespace"')
+while at >= 0:
+    data[at + 8:at + 12] = b'Mame'
+    at = data.find(b'"kind":"Namespace"', at)
+open(sys.argv[1], "wb").write(data)
+PY
+  says 1 "damaged: revision [0-9.]+: the record is damaged: its checksum is wrong" store check --data-dir "$BATS_TEST_TMPDIR/data"
+}
+
+@test "history: how long it is kept, and bad limits" {
+  says 2 "\-\-history x: a time like 24h" up --history x
+  says 2 "\-\-history-size 5x: a size like 2GiB" server --history-size 5x
+}
+
 @test "two instances side by side know nothing of each other" {
   local other="--kubeconfig $BATS_FILE_TMPDIR/other"
   run "$CARAVEL" up --detach --instance "$OTHER" --listen "127.0.0.1:$OTHER_PORT" --node-name node-b \
