@@ -10,6 +10,8 @@ const struct command commands[] = {
     { "image", "import, list and remove the images of this node", GROUP_CLUSTER, image_main, &image_argp, OPERANDS_WORDS,
       "import|list|remove" },
     { "store", "check what is on disk", GROUP_CLUSTER, store_main, &store_argp, OPERANDS_WORDS, "check" },
+    { "backup", "write all that a cluster knows into a file", GROUP_CLUSTER, backup_main, &backup_argp, OPERANDS_FILES, NULL },
+    { "restore", "make a cluster's store of backups", GROUP_CLUSTER, restore_main, &restore_argp, OPERANDS_FILES, NULL },
 
     { "get", "show objects", GROUP_OBJECTS, get_main, &get_argp, OPERANDS_TYPES_AND_NAMES, NULL },
     { "describe", "describe objects in words", GROUP_OBJECTS, describe_main, &describe_argp, OPERANDS_TYPES_AND_NAMES, NULL },

@@ -27,10 +27,10 @@ struct reindex {
     struct indexed indexed;
 };
 
-static int indexed_get(struct reindex *job, struct indexed *ret_indexed)
+static int indexed_get(struct engine *engine, MDB_txn *txn, struct indexed *ret_indexed)
 {
     MDB_val key = { 7, (void *)"indexed" }, value;
-    int rc = mdb_get(job->txn, job->engine->main, &key, &value);
+    int rc = mdb_get(txn, engine->main, &key, &value);
 
     *ret_indexed = (struct indexed){ 0 };
     if (rc == MDB_NOTFOUND)
@@ -42,11 +42,28 @@ static int indexed_get(struct reindex *job, struct indexed *ret_indexed)
     return rc;
 }
 
-static int indexed_put(struct reindex *job)
+static int indexed_put(struct engine *engine, MDB_txn *txn, struct indexed *indexed)
 {
-    MDB_val key = { 7, (void *)"indexed" }, value = { sizeof job->indexed, &job->indexed };
+    MDB_val key = { 7, (void *)"indexed" }, value = { sizeof *indexed, indexed };
 
-    return mdb_put(job->txn, job->engine->main, &key, &value, 0);
+    return mdb_put(txn, engine->main, &key, &value, 0);
+}
+
+int reindex_version(struct engine *engine, MDB_txn *txn, uint32_t *ret_version)
+{
+    struct indexed indexed;
+    int rc = indexed_get(engine, txn, &indexed);
+
+    if (rc == 0)
+        *ret_version = indexed.done ? indexed.version : 0;
+    return rc;
+}
+
+int reindex_set_version(struct engine *engine, MDB_txn *txn, uint32_t version, position_t last)
+{
+    struct indexed indexed = { .version = version, .done = 1, .at = last };
+
+    return indexed_put(engine, txn, &indexed);
 }
 
 /* The terms that a state should have, encoded. */
@@ -146,7 +163,7 @@ static int reindex_some(struct reindex *job)
 /* One transaction's worth; job->indexed says how far it is. */
 static int reindex_step(struct reindex *job, uint32_t version)
 {
-    int rc = indexed_get(job, &job->indexed);
+    int rc = indexed_get(job->engine, job->txn, &job->indexed);
 
     if (rc || (job->indexed.version == version && job->indexed.done))
         return rc;
@@ -158,7 +175,7 @@ static int reindex_step(struct reindex *job, uint32_t version)
     }
     if (rc == 0)
         rc = reindex_some(job);
-    return rc ? rc : indexed_put(job);
+    return rc ? rc : indexed_put(job->engine, job->txn, &job->indexed);
 }
 
 int store_reindex(struct store *store, uint32_t version, store_terms_fn *terms, void *arg, struct err *err)

@@ -66,6 +66,13 @@ void group_run(struct store *store, struct store_txn *first);
 /* One bounded step towards floor. *ret_done: nothing is left to do. */
 int compact_step(struct store *store, revision_t floor, bool *ret_done, struct err *err);
 
+/* -- reindex.c -- */
+
+/* For which version the terms of the whole store are; 0: not known. LMDB's codes. */
+int reindex_version(struct engine *engine, MDB_txn *txn, uint32_t *ret_version);
+/* They are of that version up to the newest record, at `last`. */
+int reindex_set_version(struct engine *engine, MDB_txn *txn, uint32_t version, position_t last);
+
 /* -- store.c -- */
 
 struct store {
