@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/describe_object.h"
+#include "cli/describe_related.h"
 #include "cli/manifest.h"
 #include "schema/time.h"
 
@@ -169,10 +170,14 @@ static int describe_one(struct describe *describe, const struct resource *resour
         return err_set(err, ERR_NO_MEMORY, "description");
     struct str ns = json_str_at(object, "metadata.namespace"), name = json_str_at(object, "metadata.name");
     struct str uid = json_str_at(object, "metadata.uid");
+    const struct json *whole = json_copy(arena, object); /* a description takes it to pieces */
 
+    if (!whole)
+        return err_set(err, ERR_NO_MEMORY, "description");
     doc_init(&doc, arena);
     describe_object(&doc, resource, object, now);
-    if (!describe->no_events)
+    code = describe_related(&doc, &describe->session, resource, whole, now, err);
+    if (code == 0 && !describe->no_events)
         code = describe_events(describe, &doc, resource, ns, name, uid, now, err);
     if (describe->described++)
         fputs("\n\n", stdout);
