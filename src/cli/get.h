@@ -42,6 +42,7 @@ struct group {
     struct table table;
     VEC(const struct json *) objects;
     struct str revision; /* that the last answer shows */
+    uint64_t shown;      /* what is not newer has been shown: of a watch that has begun anew; 0: nothing */
 };
 
 int get_group_init(struct get *get, const struct resource *resource, struct group *group, struct err *err);

@@ -1,6 +1,7 @@
 /* get_watch.c - caravel get --watch: rows, or objects, as they change.
  *
- * A watch that the server ends is taken up again where it was. Memory of an event is given back before the next one, except
+ * A watch that the server ends is taken up again where it was, and when the server no longer knows what was then, with
+ * all that is there now, of which only what is newer is shown. Memory of an event is given back before the next one, except
  * for the columns, which come with the first. */
 #include <stdio.h>
 
@@ -39,6 +40,25 @@ static int print_rows(struct get *get, struct group *group, struct arena *arena,
     return code;
 }
 
+static bool is_shown(const struct group *group, struct str revision)
+{
+    uint64_t number;
+
+    return group->shown && str_to_u64(revision, &number) && number <= group->shown;
+}
+
+/* The newest counts: what exists comes in the order of names. */
+static void note_revision(struct get *get, struct group *group, struct str revision)
+{
+    uint64_t number, present;
+
+    if (!revision.len || str_eq(revision, group->revision) || is_shown(group, revision))
+        return;
+    if (str_to_u64(revision, &number) && str_to_u64(group->revision, &present) && number < present)
+        return;
+    group->revision = arena_str(&get->session.arena, revision);
+}
+
 static int show(struct get *get, struct group *group, struct str line, struct err *err)
 {
     AUTO(arena) arena = arena_new(0);
@@ -57,9 +77,8 @@ static int show(struct get *get, struct group *group, struct str line, struct er
                        "the watch ended: " STR_FMT, STR_ARG(json_str_at(object, "message")));
     if (!revision.len)
         revision = json_str_at(object, "metadata.resourceVersion");
-    if (revision.len && !str_eq(revision, group->revision))
-        group->revision = arena_str(&get->session.arena, revision);
-    if (str_is(type, "BOOKMARK"))
+    note_revision(get, group, revision);
+    if (str_is(type, "BOOKMARK") || is_shown(group, revision))
         return 0;
     code = get->output.kind <= OUTPUT_WIDE ? print_rows(get, group, arena, object, err)
                                            : print_object(get, group, arena, object, err);
@@ -108,12 +127,29 @@ static int find_now(struct get *get, const struct target *target, struct group *
     return code;
 }
 
+/* False: where it was is not known, or is where it has begun anew already. */
+static bool begin_anew(struct group *group)
+{
+    uint64_t number;
+
+    if (!str_to_u64(group->revision, &number) || !number)
+        return false;
+    group->shown = number;
+    group->revision = STR_NULL;
+    return true;
+}
+
 int get_watch(struct get *get, const struct target *target, struct group *group, struct err *err)
 {
     int code = group->revision.len ? 0 : find_now(get, target, group, err);
 
     fflush(stdout);
-    while (code == 0)
+    while (code == 0) {
         code = watch_once(get, target, group, err);
+        if (code == -ERR_EXPIRED && begin_anew(group)) {
+            *err = (struct err){ 0 };
+            code = 0;
+        }
+    }
     return code;
 }
