@@ -20,8 +20,7 @@ static int no_memory(struct err *err)
     return err_set(err, ERR_NO_MEMORY, "object metadata");
 }
 
-/* The namespace is there and stays; its check joins the transaction. */
-static int check_namespace(struct write *write, struct err *err)
+int write_check_namespace(struct write *write, struct err *err)
 {
     struct request *request = write->request;
     struct json *ns = NULL;
@@ -139,7 +138,7 @@ int create_plan_object(struct write *write, struct json *object, struct err *err
     if ((code = generate_name(write, meta, err)) < 0 || (code = stamp(write, meta, err)) < 0)
         return code;
     write->name = json_str(json_member(meta, "name"));
-    if ((code = check_namespace(write, err)) < 0 || (code = default_object(write, object, err)) < 0 ||
+    if ((code = write_check_namespace(write, err)) < 0 || (code = default_object(write, object, err)) < 0 ||
         (code = write_admit(write, object, NULL, err)) < 0 || (code = validate(write, object, err)) < 0)
         return code;
     if (request->rules->transact && (code = request->rules->transact(write, object, NULL, err)) < 0)

@@ -17,6 +17,7 @@
 
 struct rules;
 struct custom;
+struct overlay;
 struct own_path;
 struct listing;
 struct watch;
@@ -58,6 +59,7 @@ struct request {
     struct media media;
     revision_t as_of;  /* a get or list of the state at this revision; 0: the newest */
     nsec_t as_of_time; /* when that was, for ages; 0: now */
+    const struct overlay *overlay; /* what earlier writes of the same transaction will have done; NULL: it is alone */
     struct str rule;   /* for the cause; unset: the verb */
     uint64_t trigger;
     bool dry_run;

@@ -13,9 +13,14 @@ static void write_cause(struct json_writer *w, struct str reason, struct str mes
     jw_end_object(w);
 }
 
+static bool has_causes(const struct failure *failure)
+{
+    return failure->causes.count || failure->cause_reason.data || failure->origin.data;
+}
+
 static void write_causes(struct json_writer *w, const struct failure *failure)
 {
-    if (!failure->causes.count && !failure->cause_reason.data)
+    if (!has_causes(failure))
         return;
     jw_key(w, STR("causes"));
     jw_begin_array(w);
@@ -26,12 +31,14 @@ static void write_causes(struct json_writer *w, const struct failure *failure)
     }
     if (failure->cause_reason.data)
         write_cause(w, failure->cause_reason, failure->cause_message, failure->cause_field);
+    if (failure->origin.data)
+        write_cause(w, STR("TransactionWrite"), failure->origin_message, failure->origin);
     jw_end_array(w);
 }
 
 static void write_details(struct json_writer *w, const struct failure *failure)
 {
-    if (!failure->kind.data && !failure->causes.count && !failure->cause_reason.data && !failure->retry_after)
+    if (!failure->kind.data && !has_causes(failure) && !failure->retry_after)
         return;
     jw_key(w, STR("details"));
     jw_begin_object(w);

@@ -18,6 +18,7 @@ struct failure {
     int retry_after;   /* seconds; 0: none */
     int status;        /* HTTP status instead of the error code's; 0: that one */
     struct str reason; /* instead of the error code's */
+    struct str origin, origin_message; /* of a transaction: which of its writes ("writes[3]"), and what it was */
     struct str continue_token; /* of a list that may go on all the same; unset: none */
 };
 

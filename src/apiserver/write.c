@@ -7,6 +7,7 @@
 #include "apiserver/convert.h"
 #include "apiserver/decode.h"
 #include "apiserver/indexed.h"
+#include "apiserver/overlay.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 #include "schema/object.h"
@@ -82,6 +83,7 @@ int write_read(struct write *write, struct str key, struct json **ret_object, st
 {
     struct request *request = write->request;
     AUTO(store_snapshot) snapshot = NULL;
+    const struct store_op *op;
     struct store_item item;
     struct str text;
     int code;
@@ -92,9 +94,12 @@ int write_read(struct write *write, struct str key, struct json **ret_object, st
         *ret_object = NULL;
         return 0;
     }
-    if ((code = store_snapshot_open(request->server->options.store, request->as_of, &snapshot, err)) < 0)
-        return code;
-    code = store_get(snapshot, key, &item, err);
+    if ((op = overlay_find(request->overlay, key))) {
+        item = (struct store_item){ .value = op->value, .revision = STORE_ANY };
+        code = op->kind == STORE_DELETE ? -ERR_NOT_FOUND : 0;
+    } else if ((code = store_snapshot_open(request->server->options.store, request->as_of, &snapshot, err)) == 0) {
+        code = store_get(snapshot, key, &item, err);
+    }
     if (code == -ERR_NOT_FOUND) {
         err_clear(err);
         *ret_object = NULL;
@@ -150,20 +155,22 @@ int write_admit(struct write *write, struct json *object, const struct json *old
     return code;
 }
 
-static void release_values(struct write *write)
+void write_release(struct write *write)
 {
     for (size_t i = 0; write->txn.result.values && i < write->count; i++)
         write->txn.result.values[i] = blob_unref(write->txn.result.values[i]);
 }
 
-static int finish_main(struct write *write)
+int write_finish(struct write *write, struct err *err)
 {
+    if (write->finish)
+        return write->finish(write, err);
     reply_object(write->request, write->status, TAKE(write->txn.result.values[write->main_op]));
     return 0;
 }
 
 /* The object as it would have been. */
-static int finish_dry_run(struct write *write, struct err *err)
+int write_finish_dry_run(struct write *write, struct err *err)
 {
     char revision[24] = "";
     struct str text;
@@ -176,7 +183,7 @@ static int finish_dry_run(struct write *write, struct err *err)
     write->txn.result.values[write->main_op] = blob_copy(text);
     if (!write->txn.result.values[write->main_op])
         return err_set(err, ERR_NO_MEMORY, "answer");
-    return write->finish ? write->finish(write, err) : finish_main(write);
+    return write_finish(write, err);
 }
 
 /* Plans and makes the transaction ready. 0: commit it; WRITE_DONE: there is nothing to commit; negative: failed. */
@@ -198,8 +205,8 @@ static int prepare(struct write *write, struct err *err)
     };
     if (!write->request->dry_run)
         return 0;
-    code = finish_dry_run(write, err);
-    release_values(write);
+    code = write_finish_dry_run(write, err);
+    write_release(write);
     return code < 0 ? code : WRITE_DONE;
 }
 
@@ -220,8 +227,8 @@ static int conclude(struct write *write, int code, struct err *err)
     if (code == 0 && has_followers(write))
         write->request->rules->committed(write->request);
     if (code == 0)
-        code = write->finish ? write->finish(write, err) : finish_main(write);
-    release_values(write);
+        code = write_finish(write, err);
+    write_release(write);
     return code < 0 ? code : WRITE_DONE;
 }
 

@@ -51,9 +51,16 @@ int write_op(struct write *write, enum store_op_kind kind, struct str key, struc
              revision_t expect, struct err *err);
 /* Canonical text of the object as the main operation. */
 int write_object(struct write *write, enum store_op_kind kind, struct json *object, revision_t expect, struct err *err);
-/* The object under key in a fresh snapshot (of request->as_of), as a tree. *ret_object NULL: absent. */
+/* The object under key in a fresh snapshot (of request->as_of), as a tree. *ret_object NULL: absent. What an earlier write of the same
+ * transaction makes of it counts first (*ret_revision: STORE_ANY). */
 int write_read(struct write *write, struct str key, struct json **ret_object, struct str *ret_text,
                revision_t *ret_revision, struct err *err);
+
+/* Parts of write_run(), for those who commit several writes at once (batch.c). After the commit, whose values are in
+ * txn.result: the reply. For a dry run the same without a commit. Then what is left of the values goes. */
+int write_finish(struct write *write, struct err *err);
+int write_finish_dry_run(struct write *write, struct err *err);
+void write_release(struct write *write);
 
 /* Until it is done; blocks. */
 int write_run(struct write *write, struct err *err);
@@ -72,6 +79,8 @@ int scale_new(struct request *request, struct write **ret_write, struct err *err
 int finalize_new(struct request *request, struct write **ret_write, struct err *err);
 
 /* Parts that the verbs share. */
+/* The namespace is there and stays; its check joins the transaction. */
+int write_check_namespace(struct write *write, struct err *err);
 int create_plan_object(struct write *write, struct json *object, struct err *err);
 int update_plan(struct write *write, struct err *err);
 int delete_plan(struct write *write, struct err *err);

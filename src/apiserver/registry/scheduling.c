@@ -1,5 +1,6 @@
 /* scheduling.c - priority classes. */
 #include "api/resources.h"
+#include "apiserver/overlay.h"
 #include "apiserver/registry/place.h"
 #include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
@@ -58,6 +59,38 @@ static void validate_update(struct request *request, const struct json *object, 
         say_forbidden(&value, "may not be changed in an update.");
 }
 
+static int is_default(struct arena *arena, struct str text, struct str other_than, struct str *ret_name, struct err *err)
+{
+    struct json *class;
+    int code = json_parse(arena, text, NULL, &class, err);
+
+    if (code < 0)
+        return code;
+    *ret_name = json_str_at(class, "metadata.name");
+    return json_bool(json_member(class, "globalDefault"), false) && !str_eq(*ret_name, other_than);
+}
+
+/* Among those that the same transaction writes. */
+static int find_beside(struct request *request, struct str name, struct str *ret_name, struct err *err)
+{
+    struct str prefix = request_storage(request)->store_prefix, other;
+    struct map_entry *entry = NULL;
+
+    while (request->overlay && (entry = map_next(&request->overlay->written, entry))) {
+        const struct store_op *op = entry->value;
+
+        if (op->kind != STORE_PUT || !str_has_prefix(op->key, prefix))
+            continue;
+        int code = is_default(request->arena, op->value, name, &other, err);
+
+        if (code < 0)
+            return code;
+        if (code)
+            *ret_name = other;
+    }
+    return 0;
+}
+
 /* The class that is the default already, other than name; unset: none. */
 static int find_default(struct request *request, struct str name, struct str *ret_name, struct err *err)
 {
@@ -73,17 +106,19 @@ static int find_default(struct request *request, struct str name, struct str *re
         (code = store_cursor_open(snapshot, request_storage(request)->store_prefix, STR_NULL, &cursor, err)) < 0)
         return code;
     while ((code = store_cursor_next(cursor, &item, err)) > 0) {
-        struct json *class;
+        struct str other;
 
         arena_reset(arena);
-        if ((code = json_parse(arena, item.value, NULL, &class, err)) < 0)
-            return code;
-        if (!json_bool(json_member(class, "globalDefault"), false) || str_eq(json_str_at(class, "metadata.name"), name))
+        if (overlay_find(request->overlay, item.key))
             continue;
-        *ret_name = arena_str(request->arena, json_str_at(class, "metadata.name"));
-        return 0;
+        if ((code = is_default(arena, item.value, name, &other, err)) < 0)
+            return code;
+        if (code) {
+            *ret_name = arena_str(request->arena, other);
+            return 0;
+        }
     }
-    return code;
+    return code < 0 ? code : find_beside(request, name, ret_name, err);
 }
 
 /* One default there is at most. */

@@ -4,6 +4,7 @@
  * fails and the whole write is planned again. */
 #include "apiserver/registry/service_alloc.h"
 
+#include "apiserver/overlay.h"
 #include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
 
@@ -49,14 +50,16 @@ static struct str port_key(struct write *write, int64_t port)
     return arena_printf(write->request->arena, PORT_PREFIX "%lld", (long long)port);
 }
 
-/* 1: taken, 0: free. */
-static int is_taken(struct store_snapshot *snapshot, struct str key, struct err *err)
+/* 1: taken, 0: free. What another write of the same transaction claims is taken, and what it gives back not yet free. */
+static int is_taken(struct write *write, struct store_snapshot *snapshot, struct str key, struct err *err)
 {
     struct store_item item;
     int code;
 
     if (!key.data)
         return err_set(err, ERR_NO_MEMORY, "allocation");
+    if (overlay_find(write->request->overlay, key))
+        return 1;
     code = store_get(snapshot, key, &item, err);
     if (code == -ERR_NOT_FOUND) {
         err_clear(err);
@@ -118,7 +121,7 @@ static int claim_given_ip(struct write *write, struct store_snapshot *snapshot, 
     if (!parse_ip(ip, &number) || (number & mask) != server->service_net || number == server->service_net ||
         number == (server->service_net | ~mask))
         return refuse_ip(write, ip, "the provided IP is not in the valid range", err);
-    if ((code = is_taken(snapshot, key, err)) < 0)
+    if ((code = is_taken(write, snapshot, key, err)) < 0)
         return code;
     return code ? refuse_ip(write, ip, "provided IP is already allocated", err) : claim(write, key, err);
 }
@@ -137,7 +140,7 @@ static int find_ip(struct write *write, struct store_snapshot *snapshot, struct 
         offset = i < RANDOM_TRIES ? reserved + apiserver_random(server, size - reserved) : i - RANDOM_TRIES;
         struct str ip = ip_text(write, server->service_net + 1 + (uint32_t)offset);
 
-        code = is_taken(snapshot, ip_key(write, ip), err);
+        code = is_taken(write, snapshot, ip_key(write, ip), err);
         if (code < 0)
             return code;
         if (code == 0) {
@@ -232,7 +235,7 @@ static int claim_given_port(struct write *write, struct store_snapshot *snapshot
                                       options->node_port_first, options->node_port_last);
         return refuse_port(write, at, port, why.data ? why.data : "", err);
     }
-    if ((code = is_taken(snapshot, key, err)) < 0)
+    if ((code = is_taken(write, snapshot, key, err)) < 0)
         return code;
     return code ? refuse_port(write, at, port, "provided port is already allocated", err) : claim(write, key, err);
 }
@@ -248,7 +251,7 @@ static int find_port(struct write *write, struct store_snapshot *snapshot, const
         port = first + (i < RANDOM_TRIES ? (int64_t)apiserver_random(server, (uint64_t)size) : i - RANDOM_TRIES);
         if (has_port(mine, port))
             continue;
-        if ((code = is_taken(snapshot, port_key(write, port), err)) < 0)
+        if ((code = is_taken(write, snapshot, port_key(write, port), err)) < 0)
             return code;
         if (code == 0) {
             *ret_port = port;
