@@ -21,6 +21,14 @@ static int check_store(void *ctx, struct err *err)
     return store_snapshot_open(server->options.store, 0, &snapshot, err);
 }
 
+/* Whether it takes what is put: a disk that is full, read-only or failing does not, and reading goes on all the same. */
+static int check_store_writes(void *ctx, struct err *err)
+{
+    struct apiserver *server = ctx;
+
+    return store_ready(server->options.store, NULL, err);
+}
+
 static int check_bootstrap(void *ctx, struct err *err)
 {
     struct apiserver *server = ctx;
@@ -31,6 +39,7 @@ static int check_bootstrap(void *ctx, struct err *err)
 static const struct health_check own_checks[] = {
     { STR_INIT("ping"), true, true, check_ping, NULL },
     { STR_INIT("store"), true, true, check_store, NULL },
+    { STR_INIT("store/writes"), false, true, check_store_writes, NULL },
     { STR_INIT("poststarthook/bootstrap"), false, true, check_bootstrap, NULL },
 };
 
@@ -64,10 +73,22 @@ static bool passes(struct request *request, const struct health_check *check)
     return check->check(own ? request->server : check->ctx, NULL) == 0;
 }
 
-static void write_check(struct buf *text, const struct health_check *check, bool ok)
+/* What anybody may know of a failure. */
+static const char *reason(const struct request *request, const struct health_check *check)
 {
-    buf_printf(text, "[%c]" STR_FMT " %s\n", ok ? '+' : '-', STR_ARG(check->name),
-               ok ? "ok" : "failed: reason withheld");
+    enum store_condition condition;
+
+    if (check->check != check_store_writes)
+        return "reason withheld";
+    return store_ready(request->server->options.store, &condition, NULL) < 0 ? store_condition_name(condition) : "over";
+}
+
+static void write_check(struct buf *text, const struct request *request, const struct health_check *check, bool ok)
+{
+    if (ok)
+        buf_printf(text, "[+]" STR_FMT " ok\n", STR_ARG(check->name));
+    else
+        buf_printf(text, "[-]" STR_FMT " failed: %s\n", STR_ARG(check->name), reason(request, check));
 }
 
 /* What `kubectl get --raw=/readyz?verbose` shows; without verbose only a failure is told at length. */
@@ -88,7 +109,7 @@ static int reply_all(struct request *request, enum probe probe, struct str name,
         }
         passed = passes(request, check);
         ok = ok && passed;
-        write_check(&text, check, passed);
+        write_check(&text, request, check, passed);
     }
     if (ok && !request_param(request, "verbose").data) {
         reply_text(request, 200, "text/plain; charset=utf-8", STR("ok"));

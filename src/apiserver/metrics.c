@@ -263,9 +263,21 @@ static void write_streams(struct metrics *metrics, struct buf *out)
 
 static void write_store(struct store *store, struct buf *out)
 {
+    enum store_condition condition;
     struct store_stats stats = { 0 };
 
     store_stats(store, &stats);
+    store_ready(store, &condition, NULL);
+    write_figure(out, "caravel_store_condition", "gauge",
+                 "0: writes are taken; 1: full, only deletions; 2: the disk is read-only; 3: the disk fails.", condition);
+    write_figure(out, "caravel_store_refused_total", "counter", "Group commits of which puts found no room.",
+                 stats.refused);
+    write_figure(out, "caravel_store_failures_total", "counter", "Group commits that the disk failed.", stats.failures);
+    write_figure(out, "caravel_store_reopened_total", "counter", "Times that the store was opened anew after that.",
+                 stats.reopened);
+    if (stats.disk_free != UINT64_MAX)
+        write_figure(out, "caravel_store_disk_free_bytes", "gauge", "Bytes left on the disk of the store.",
+                     stats.disk_free);
     write_figure(out, "caravel_store_keys", "gauge", "Objects that exist.", stats.keys);
     write_figure(out, "caravel_store_log_records", "gauge", "Records of the log that are retained.", stats.log_records);
     write_figure(out, "caravel_store_bytes_used", "gauge", "Bytes of the store's file in use.", stats.bytes_used);

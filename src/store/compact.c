@@ -105,28 +105,48 @@ static int trim(struct store *store, MDB_txn *txn, struct meta *meta, bool *ret_
     return rc;
 }
 
-int compact_step(struct store *store, revision_t floor, bool *ret_done, struct err *err)
+/* LMDB's code. */
+static int step(struct store *store, revision_t floor, struct meta *ret_meta, bool *ret_done)
 {
-    struct meta meta;
-    bool done = false;
     MDB_txn *txn;
     int rc = mdb_txn_begin(store->engine->env, NULL, 0, &txn);
 
     if (rc)
-        return engine_fail(store->engine, rc, "compacting", err);
-    rc = engine_meta_get(store->engine, txn, &meta);
-    if (rc == 0 && floor > meta.floor)
-        meta.floor = floor;
+        return rc;
+    *ret_done = false;
+    rc = engine_meta_get(store->engine, txn, ret_meta);
+    if (rc == 0 && floor > ret_meta->floor)
+        ret_meta->floor = floor;
     if (rc == 0)
-        rc = trim(store, txn, &meta, &done);
+        rc = trim(store, txn, ret_meta, ret_done);
     if (rc == 0)
-        rc = engine_meta_put(store->engine, txn, &meta);
+        rc = engine_meta_put(store->engine, txn, ret_meta);
+    if (rc == 0)
+        return engine_commit(store->engine, txn);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+int compact_step(struct store *store, revision_t floor, bool *ret_done, struct err *err)
+{
+    struct meta meta;
+    bool done;
+    int code = trouble_mend(store, err);
+
+    if (code < 0)
+        return code;
+    int rc = step(store, floor, &meta, &done);
+    if (rc && engine_lacks_space(store->engine, rc) && space_release(&store->engine->space))
+        rc = step(store, floor, &meta, &done);
     if (rc) {
-        mdb_txn_abort(txn);
-        return engine_fail(store->engine, rc, "compacting", err);
+        struct err disk;
+
+        if (!trouble_failed(store, rc, &disk))
+            return engine_fail(store->engine, rc, "compacting", err);
+        if (err)
+            *err = disk;
+        return -(int)disk.code;
     }
-    if ((rc = mdb_txn_commit(txn)))
-        return engine_fail(store->engine, rc, "compacting", err);
     atomic_store(&store->floor, meta.floor);
     *ret_done = done;
     return 0;

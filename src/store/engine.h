@@ -9,6 +9,7 @@
 #include <lmdb.h>
 
 #include "store/record.h"
+#include "store/space.h"
 
 #define ENGINE_READERS_MAX 1024
 
@@ -24,6 +25,11 @@ struct engine {
     size_t limit; /* bytes of the map that puts may use */
     int lock_fd;  /* flock: one process at a time */
     char *path;
+    struct space space;
+    uint64_t failed; /* LMDB's number of the last commit, if it failed */
+    bool readonly;   /* reopened while nothing can be written */
+    size_t snapshots;            /* open or kept for the next; under the lock of struct readers */
+    struct engine *next_retired; /* the same */
 };
 
 /* The store's own numbers, written with every commit. */
@@ -40,14 +46,21 @@ struct meta {
 int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err);
 /* Beside another process, which may write on: no lock, no changes, nothing made. ERR_NOT_FOUND: there is no store. */
 int engine_open_readonly(const char *path, struct engine **ret_engine, struct err *err);
+/* A new one on the same files, in place of one whose last commit failed; the old one goes on reading, and must be rid of
+ * its readers before the new one writes. It may be `readonly`, then try again. Takes over the lock. */
+int engine_reopen(struct engine *old, struct engine **ret_engine, struct err *err);
 struct engine *engine_close(struct engine *engine);
 DEFINE_AUTO(engine, engine_close)
 
 /* Negative err code for one of LMDB's. */
 int engine_fail(const struct engine *engine, int rc, const char *what, struct err *err);
 
-/* Whether only deletions and compaction have room. */
-int engine_is_full(struct engine *engine, bool *ret_full);
+/* Whether LMDB's code says that there is no room. */
+bool engine_lacks_space(const struct engine *engine, int rc);
+/* Whether only deletions and compaction have room: 0, or the code that says why. */
+int engine_is_full(struct engine *engine, int *ret_why);
+/* mdb_txn_commit(), and remembers the number of one that failed. */
+int engine_commit(struct engine *engine, MDB_txn *txn);
 
 int engine_meta_get(struct engine *engine, MDB_txn *txn, struct meta *ret_meta);
 int engine_meta_put(struct engine *engine, MDB_txn *txn, const struct meta *meta);

@@ -4,7 +4,8 @@
  * the ones before it in the group. First all its comparisons are made, then all its changes, so one that fails has
  * touched nothing. When the commit fails, or any change before it, the whole group is void: LMDB forgets it, and every
  * transaction of it gets the error, also those whose comparison failed, since they were compared with what never came
- * to be.
+ * to be. Unless there was no room: then the group is run once more without its puts, as deletions make room, on the
+ * reserve.
  *
  * A value is spliced once, into a blob that goes into the log, to the caller and to all watchers. The state before
  * comes from the window when the last change of the key is still there, and from the map else.
@@ -162,7 +163,8 @@ static int run_one(struct store *store, struct store_txn *txn)
     if ((rc = compare(store, txn, &failed)) || failed)
         return rc;
     if (group->full && has_put(txn)) {
-        engine_fail(store->engine, MDB_MAP_FULL, "committing", &txn->err);
+        engine_fail(store->engine, group->full, "committing", &txn->err);
+        group->refused = true;
         return 0;
     }
     revision_t revision = group->meta.revision + 1;
@@ -178,7 +180,8 @@ static int run_one(struct store *store, struct store_txn *txn)
     return 0;
 }
 
-static int run_all(struct store *store, struct store_txn *first)
+/* full: puts are refused for this reason; 0: if there is one. */
+static int run_all(struct store *store, struct store_txn *first, int full)
 {
     struct group *group = &store->group;
     int rc = mdb_txn_begin(store->engine->env, NULL, 0, &group->txn);
@@ -186,7 +189,9 @@ static int run_all(struct store *store, struct store_txn *first)
     if (rc)
         return rc;
     rc = engine_meta_get(store->engine, group->txn, &group->meta);
-    if (rc == 0)
+    group->full = full;
+    group->refused = false;
+    if (rc == 0 && !full)
         rc = engine_is_full(store->engine, &group->full);
     group->meta.time = MAX(group->meta.time, clock_wall(store->clock));
     revision_t before = group->meta.revision;
@@ -195,7 +200,7 @@ static int run_all(struct store *store, struct store_txn *first)
     if (rc == 0 && group->meta.revision != before) {
         rc = engine_meta_put(store->engine, group->txn, &group->meta);
         if (rc == 0)
-            return mdb_txn_commit(group->txn);
+            return engine_commit(store->engine, group->txn);
     }
     mdb_txn_abort(group->txn);
     return rc;
@@ -208,11 +213,52 @@ static void forget_events(struct group *group)
     vec_clear(&group->events);
 }
 
+/* What failed on its own before the group did; a comparison is only as good as the group. */
+static bool failed_alone(const struct store_txn *txn)
+{
+    return txn->err.code != ERR_NONE && txn->err.code != ERR_CONFLICT;
+}
+
 static void fail_all(struct store *store, struct store_txn *first, int rc)
 {
-    for (struct store_txn *txn = first; txn; txn = txn->next)
-        if (txn->err.code == ERR_NONE || txn->err.code == ERR_CONFLICT)
+    struct err disk;
+    bool disk_failed = trouble_failed(store, rc, &disk);
+
+    for (struct store_txn *txn = first; txn; txn = txn->next) {
+        if (failed_alone(txn))
+            continue;
+        if (disk_failed)
+            txn->err = disk;
+        else
             engine_fail(store->engine, rc, "committing", &txn->err);
+    }
+}
+
+static void fail_unwritten(struct store_txn *first, const struct err *err)
+{
+    for (struct store_txn *txn = first; txn; txn = txn->next)
+        if (txn->err.code == ERR_NONE)
+            txn->err = *err;
+}
+
+static void forget_conflicts(struct store_txn *first)
+{
+    for (struct store_txn *txn = first; txn; txn = txn->next)
+        if (!failed_alone(txn))
+            err_clear(&txn->err);
+}
+
+/* As run_all(), and once more for the deletions when there is no room. */
+static int run_somehow(struct store *store, struct store_txn *first)
+{
+    int rc = run_all(store, first, 0);
+
+    if (!rc || !engine_lacks_space(store->engine, rc))
+        return rc;
+    forget_events(&store->group);
+    forget_conflicts(first);
+    space_release(&store->engine->space);
+    return run_all(store, first, rc);
 }
 
 /* Results of those that went through: revisions were given in order, events are in the order of their operations. */
@@ -236,12 +282,38 @@ static void fill_results(const struct group *group, struct store_txn *first, rev
     }
 }
 
+static void call_done(struct store_txn *first)
+{
+    while (first) {
+        struct store_txn *txn = first;
+
+        first = txn->next; /* done() may free it */
+        txn->done(txn, -(int)txn->err.code);
+    }
+}
+
+static void note_room(struct store *store, int rc)
+{
+    struct group *group = &store->group;
+
+    if (group->refused || engine_lacks_space(store->engine, rc))
+        trouble_no_room(store, rc ? rc : group->full);
+    else if (!rc && !group->full)
+        trouble_over(store);
+}
+
 void group_run(struct store *store, struct store_txn *first)
 {
     struct group *group = &store->group;
     revision_t before = atomic_load(&store->revision);
-    int rc = run_all(store, first);
+    struct err why = { 0 };
 
+    if (trouble_mend(store, &why) < 0) {
+        fail_unwritten(first, &why);
+        call_done(first);
+        return;
+    }
+    int rc = run_somehow(store, first);
     if (rc) {
         forget_events(group);
         fail_all(store, first, rc);
@@ -253,10 +325,7 @@ void group_run(struct store *store, struct store_txn *first)
         hub_publish(&store->hub, group->events.items, group->events.count, group->meta.revision);
         vec_clear(&group->events);
     }
-    while (first) {
-        struct store_txn *txn = first;
-
-        first = txn->next; /* done() may free it */
-        txn->done(txn, -(int)txn->err.code);
-    }
+    if (!store->broken)
+        note_room(store, rc);
+    call_done(first);
 }

@@ -36,7 +36,7 @@ static int not_found(struct str key, struct err *err)
 int store_change_at(struct store_snapshot *snapshot, struct str key, revision_t revision, struct store_change *ret_change,
                     struct err *err)
 {
-    struct engine *engine = snapshot->store->engine;
+    struct engine *engine = snapshot->engine;
     revision_t at = revision && revision < snapshot->revision ? revision : snapshot->revision;
     struct index_entry entry;
     struct record record;
@@ -63,7 +63,7 @@ static int read_record(struct store_snapshot *snapshot, position_t from, positio
 {
     MDB_cursor *cursor;
     struct str bytes;
-    int rc = mdb_cursor_open(snapshot->txn, snapshot->store->engine->log, &cursor);
+    int rc = mdb_cursor_open(snapshot->txn, snapshot->engine->log, &cursor);
 
     if (rc)
         return rc;
@@ -99,7 +99,7 @@ int store_changes_next(struct store_changes *changes, struct store_change *ret_c
             return 0;
         }
         if (rc)
-            return engine_fail(changes->snapshot->store->engine, rc, "reading the history", err);
+            return engine_fail(changes->snapshot->engine, rc, "reading the history", err);
         if (!str_has_prefix(record.key, changes->prefix))
             continue;
         *ret_change = change_of(changes->position, &record);
@@ -150,7 +150,7 @@ int store_revision_at(struct store_snapshot *snapshot, nsec_t time, revision_t *
         }
     }
     if (rc)
-        return engine_fail(snapshot->store->engine, rc, "looking for a time", err);
+        return engine_fail(snapshot->engine, rc, "looking for a time", err);
     if (revision == 0)
         return err_set(err, ERR_EXPIRED, "the state of that time is no longer retained, or nothing was there yet");
     *ret_revision = revision;
@@ -183,6 +183,8 @@ int store_retain(struct store *store, const struct store_retention *retention, s
 {
     AUTO(store_snapshot) snapshot = NULL;
     struct err ignored = { 0 };
+
+    store_upkeep(store);
     int code = store_snapshot_open(store, 0, &snapshot, err);
 
     if (code < 0)

@@ -17,26 +17,32 @@
  *
  * Everything one commit changes, meta included, is one LMDB transaction: it is on disk whole or not at all. LMDB syncs
  * data and then its own root with O_DSYNC; no flag here weakens that. After a failed commit the transaction is gone and
- * the next one starts from the last good root. Only when the root itself could not be written does LMDB refuse all
- * further work (MDB_PANIC); then the process has to be restarted, which is right: what the disk holds is unknown.
+ * the next one starts from the last good root. When the disk did not take something, descriptors and what the kernel
+ * remembers of them are not trusted any further: the environment is replaced by a fresh one (engine_reopen()), and the
+ * root of the lost transaction is made to lose on the disk as well (lmdb_file.c) before anything else is written.
+ *
+ * Two environments on one file must not share a lock file, and the new one must not write while somebody reads in the
+ * old one, whose readers it does not know. So the new one gets a lock file of its own, and the writer waits (trouble.c).
  *
  * To delete and to compact takes pages too, for copies of those that change. So the map is a little larger than asked
- * for, and what is beyond (the reserve) is not for puts: a full store can always be emptied. */
+ * for, and what is beyond is not for puts; and space.c keeps a reserve on the disk: a full store can be emptied. */
 #include "store/engine.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/buf.h"
 #include "base/file.h"
+#include "store/lmdb_file.h"
 
 #define MAP_SIZE_DEFAULT (256ull << 30)
-#define RESERVE_MIN (1u << 20)
+#define RESERVE_MIN (1u << 20) /* of the map; that of the disk is in space.c */
 #define RESERVE_MAX (64u << 20)
+#define FULL_DISK (1u << 20) /* bytes left where a write that was cut short is taken for one to a full disk */
+#define TREES_MAX 8
 #define FORMAT_MAGIC "caravel store\n"
 #define FORMAT_VERSION 2
 #define FORMAT_UPGRADES 1 /* and older: lacked terms in records, which nobody need have */
@@ -53,28 +59,37 @@ static MDB_val val_of(const void *data, size_t len)
 }
 
 /* LMDB tells a write that was cut short, as by a full disk, as EIO. */
-static bool disk_is_full(const struct engine *engine)
+bool engine_lacks_space(const struct engine *engine, int rc)
 {
-    struct statvfs fs;
-
-    return statvfs(engine->path, &fs) == 0 && fs.f_bavail * fs.f_frsize < RESERVE_MIN;
+    return rc == ENOSPC || rc == EDQUOT || rc == EFBIG || rc == MDB_MAP_FULL ||
+           (rc == EIO && space_free(&engine->space) < FULL_DISK);
 }
 
 int engine_fail(const struct engine *engine, int rc, const char *what, struct err *err)
 {
-    if (rc == EIO && disk_is_full(engine))
+    if (rc == EIO && engine_lacks_space(engine, rc))
         rc = ENOSPC;
     switch (rc) {
     case MDB_MAP_FULL:
-        return err_set(err, ERR_NO_SPACE, "%s: the store %s has reached its largest size", what, engine->path);
-    case EFBIG: return err_set(err, ERR_NO_SPACE, "%s: the file of the store %s may not grow", what, engine->path);
+        return err_set(err, ERR_NO_SPACE,
+                       "%s: the store has reached its largest size, %zu MiB: only deletions are taken; delete objects, or "
+                       "keep less history", what, engine->limit >> 20);
+    case EFBIG:
+        return err_set(err, ERR_NO_SPACE,
+                       "%s: the file of the store may not grow (a limit of file sizes): only deletions are taken", what);
+    case ENOSPC:
+    case EDQUOT:
+        return err_set(err, ERR_NO_SPACE,
+                       "%s: the disk of the store is full: only deletions are taken; make room on it, delete objects, or "
+                       "keep less history", what);
+    case EROFS:
+        return err_set(err, ERR_IO, "%s: the disk of the store is read-only: nothing was written", what);
     case MDB_TXN_FULL: return err_set(err, ERR_TOO_LARGE, "%s: too much in one commit", what);
     case MDB_READERS_FULL: return err_set(err, ERR_UNAVAILABLE, "%s: too many snapshots are open", what);
     case MDB_VERSION_MISMATCH:
         return err_set(err, ERR_NOT_SUPPORTED, "%s: %s was written by another LMDB", what, engine->path);
     case MDB_PANIC:
-        return err_set(err, ERR_IO, "%s: writing the store %s has failed before, it must be reopened", what,
-                       engine->path);
+        return err_set(err, ERR_IO, "%s: writing the store has failed before, it is being reopened", what);
     case ENOENT: return err_set(err, ERR_IO, "%s: %s: missing", what, engine->path);
     default: break;
     }
@@ -117,21 +132,20 @@ static int lock_folder(struct engine *engine, struct err *err)
     return 0;
 }
 
-static int open_environment(struct engine *engine, size_t map_size, struct err *err)
+static int open_environment(struct engine *engine, unsigned flags, struct err *err)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int rc = mdb_env_create(&engine->env);
 
-    engine->limit = map_size ? (map_size + page - 1) / page * page : MAP_SIZE_DEFAULT;
     size_t reserve = MIN(MAX(engine->limit / 16, RESERVE_MIN), RESERVE_MAX) / page * page;
     if (rc == 0)
         rc = mdb_env_set_mapsize(engine->env, engine->limit + reserve);
     if (rc == 0)
-        rc = mdb_env_set_maxdbs(engine->env, 8);
+        rc = mdb_env_set_maxdbs(engine->env, TREES_MAX);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(engine->env, ENGINE_READERS_MAX);
     if (rc == 0)
-        rc = mdb_env_open(engine->env, engine->path, MDB_NOTLS, 0600);
+        rc = mdb_env_open(engine->env, engine->path, MDB_NOTLS | flags, 0600);
     return rc ? engine_fail(engine, rc, "opening", err) : 0;
 }
 
@@ -236,16 +250,38 @@ static int engine_new(const char *path, struct engine **ret_engine, struct err *
     return 0;
 }
 
+/* A lock file takes a few KiB: on a full disk, of the reserve. */
+static int prepare_lock(struct engine *engine, bool fresh, struct err *err)
+{
+    int code = lmdb_lock_prepare(engine->path, ENGINE_READERS_MAX, fresh, err);
+
+    if (code == -ERR_NO_SPACE && space_release(&engine->space))
+        code = lmdb_lock_prepare(engine->path, ENGINE_READERS_MAX, false, err);
+    return code;
+}
+
+/* The first commit of a start takes pages, too. */
+static int open_format_somehow(struct engine *engine, struct err *err)
+{
+    int code = open_format(engine, err);
+
+    return code == -ERR_NO_SPACE && space_release(&engine->space) ? open_format(engine, err) : code;
+}
+
 int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err)
 {
     AUTO(engine) engine = NULL;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int code = engine_new(path, &engine, err);
 
     if (code < 0)
         return code;
+    engine->limit = map_size ? (map_size + page - 1) / page * page : MAP_SIZE_DEFAULT;
     if ((code = file_make_dirs(path, 0700, err)) < 0 || (code = lock_folder(engine, err)) < 0 ||
-        (code = open_environment(engine, map_size, err)) < 0 || (code = open_format(engine, err)) < 0 ||
-        (code = sync_folder(path, err)) < 0)
+        (code = lmdb_file_check(path, err)) < 0 ||
+        (code = space_init(&engine->space, path, engine->limit, err)) < 0 ||
+        (code = prepare_lock(engine, false, err)) < 0 || (code = open_environment(engine, 0, err)) < 0 ||
+        (code = open_format_somehow(engine, err)) < 0 || (code = sync_folder(path, err)) < 0)
         return code;
     *ret_engine = TAKE(engine);
     return 0;
@@ -278,31 +314,75 @@ static int read_trees(struct engine *engine, MDB_txn *txn, struct err *err)
     return 0;
 }
 
-int engine_open_readonly(const char *path, struct engine **ret_engine, struct err *err)
+/* Without writing: they must be there. */
+static int open_trees_there(struct engine *engine, size_t *ret_root, struct err *err)
 {
-    AUTO(engine) engine = NULL;
     MDB_txn *txn;
-    int code = engine_new(path, &engine, err), rc;
+    int rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &txn);
 
-    if (code < 0)
-        return code;
-    if ((rc = mdb_env_create(&engine->env)) == 0 && (rc = mdb_env_set_maxdbs(engine->env, 8)) == 0 &&
-        (rc = mdb_env_set_maxreaders(engine->env, ENGINE_READERS_MAX)) == 0)
-        rc = mdb_env_open(engine->env, path, MDB_RDONLY | MDB_NOTLS, 0600);
-    if (rc == ENOENT)
-        return err_set(err, ERR_NOT_FOUND, "there is no store in %s", path);
-    if (rc == 0)
-        rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &txn);
     if (rc)
         return engine_fail(engine, rc, "opening", err);
-    code = read_trees(engine, txn, err);
+    int code = read_trees(engine, txn, err);
+    if (ret_root)
+        *ret_root = mdb_txn_id(txn);
     if (code < 0) {
         mdb_txn_abort(txn);
         return code;
     }
     rc = mdb_txn_commit(txn); /* keeps the trees open */
+    return rc ? engine_fail(engine, rc, "opening", err) : 0;
+}
+
+int engine_open_readonly(const char *path, struct engine **ret_engine, struct err *err)
+{
+    AUTO(engine) engine = NULL;
+    int code = engine_new(path, &engine, err), rc;
+
+    if (code < 0 || (code = lmdb_file_check(path, err)) < 0)
+        return code;
+    if ((rc = mdb_env_create(&engine->env)) == 0 && (rc = mdb_env_set_maxdbs(engine->env, TREES_MAX)) == 0 &&
+        (rc = mdb_env_set_maxreaders(engine->env, ENGINE_READERS_MAX)) == 0)
+        rc = mdb_env_open(engine->env, path, MDB_RDONLY | MDB_NOTLS, 0600);
+    if (rc == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "there is no store in %s", path);
     if (rc)
         return engine_fail(engine, rc, "opening", err);
+    if ((code = open_trees_there(engine, NULL, err)) < 0)
+        return code;
+    *ret_engine = TAKE(engine);
+    return 0;
+}
+
+/* Reading goes on while nothing can be written: nobody writes, so no lock is needed. */
+static int reopen_readonly(struct engine *engine, struct err *err)
+{
+    mdb_env_close(engine->env);
+    engine->env = NULL;
+    engine->readonly = true;
+    return open_environment(engine, MDB_RDONLY | MDB_NOLOCK, err);
+}
+
+int engine_reopen(struct engine *old, struct engine **ret_engine, struct err *err)
+{
+    AUTO(engine) engine = NULL;
+    size_t root = 0;
+    int code = engine_new(old->path, &engine, err);
+
+    if (code < 0 || (code = space_init(&engine->space, old->path, old->limit, err)) < 0)
+        return code;
+    engine->limit = old->limit;
+    engine->failed = old->failed;
+    code = prepare_lock(engine, true, err);
+    if (code == 0)
+        code = open_environment(engine, 0, err);
+    if (code < 0)
+        code = reopen_readonly(engine, err);
+    if (code < 0 || (code = open_trees_there(engine, &root, err)) < 0)
+        return code;
+    if (engine->failed && root >= engine->failed)
+        return err_set(err, ERR_IO, "the store %s shows what may not have been written", engine->path);
+    engine->lock_fd = old->lock_fd;
+    old->lock_fd = -1;
     *ret_engine = TAKE(engine);
     return 0;
 }
@@ -315,6 +395,7 @@ struct engine *engine_close(struct engine *engine)
         mdb_env_close(engine->env);
     if (engine->lock_fd >= 0)
         close(engine->lock_fd);
+    space_deinit(&engine->space);
     free(engine->path);
     free(engine);
     return NULL;
@@ -355,20 +436,34 @@ static int count_free(struct engine *engine, uint64_t *ret_pages)
     return rc;
 }
 
-int engine_is_full(struct engine *engine, bool *ret_full)
+int engine_is_full(struct engine *engine, int *ret_why)
 {
     MDB_envinfo info;
     MDB_stat stat;
     uint64_t free_pages = 0;
+    bool low = space_is_low(&engine->space);
     int rc = mdb_env_info(engine->env, &info);
 
     if (rc || (rc = mdb_env_stat(engine->env, &stat)))
         return rc;
     uint64_t pages = info.me_last_pgno + 1, limit = engine->limit / stat.ms_psize;
-    if (pages >= limit && (rc = count_free(engine, &free_pages)))
+    if ((pages >= limit || low) && (rc = count_free(engine, &free_pages)))
         return rc;
-    *ret_full = pages >= limit + free_pages;
+    *ret_why = 0;
+    if (pages >= limit + free_pages)
+        *ret_why = MDB_MAP_FULL;
+    else if (low && free_pages < engine->space.wanted / 2 / stat.ms_psize)
+        *ret_why = ENOSPC;
     return 0;
+}
+
+int engine_commit(struct engine *engine, MDB_txn *txn)
+{
+    size_t number = mdb_txn_id(txn);
+    int rc = mdb_txn_commit(txn);
+
+    engine->failed = rc ? number : 0;
+    return rc;
 }
 
 /* -- the store's own numbers -- */

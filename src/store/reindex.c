@@ -178,20 +178,30 @@ static int reindex_step(struct reindex *job, uint32_t version)
     return rc ? rc : indexed_put(job->engine, job->txn, &job->indexed);
 }
 
+/* LMDB's code. */
+static int reindex_commit(struct reindex *job, uint32_t version)
+{
+    int rc = mdb_txn_begin(job->engine->env, NULL, 0, &job->txn);
+
+    if (rc)
+        return rc;
+    if ((rc = reindex_step(job, version))) {
+        mdb_txn_abort(job->txn);
+        return rc;
+    }
+    return mdb_txn_commit(job->txn);
+}
+
 int store_reindex(struct store *store, uint32_t version, store_terms_fn *terms, void *arg, struct err *err)
 {
     struct reindex job = { .engine = store->engine, .terms = terms, .arg = arg };
 
     while (job.indexed.version != version || !job.indexed.done) {
-        int rc = mdb_txn_begin(job.engine->env, NULL, 0, &job.txn);
+        int rc = reindex_commit(&job, version);
 
+        if (rc && engine_lacks_space(job.engine, rc) && space_release(&job.engine->space))
+            rc = reindex_commit(&job, version);
         if (rc)
-            return engine_fail(job.engine, rc, "indexing", err);
-        if ((rc = reindex_step(&job, version))) {
-            mdb_txn_abort(job.txn);
-            return engine_fail(job.engine, rc, "indexing", err);
-        }
-        if ((rc = mdb_txn_commit(job.txn)))
             return engine_fail(job.engine, rc, "indexing", err);
     }
     return 0;

@@ -21,43 +21,101 @@ static void snapshot_free(struct store_snapshot *snapshot)
     free(snapshot);
 }
 
-void readers_deinit(struct readers *readers)
+static void free_idle(struct readers *readers)
 {
-    INVARIANT(readers->open == 0);
     while (readers->idle) {
         struct store_snapshot *snapshot = readers->idle;
 
         readers->idle = snapshot->next;
+        snapshot->engine->snapshots--;
         snapshot_free(snapshot);
     }
+}
+
+void readers_deinit(struct readers *readers)
+{
+    INVARIANT(readers->open == 0 && !readers->retired);
+    free_idle(readers);
     mutex_deinit(&readers->lock);
 }
 
-static struct store_snapshot *take_idle(struct readers *readers)
+/* An idle one, or a place in the engine for a new one. */
+static struct store_snapshot *take_idle(struct store *store, struct engine **ret_engine)
 {
+    struct readers *readers = &store->readers;
+
     LOCKED(&readers->lock);
     struct store_snapshot *snapshot = readers->idle;
 
     if (snapshot)
         readers->idle = snapshot->next;
+    else
+        store->engine->snapshots++;
     readers->open++;
+    *ret_engine = store->engine;
     return snapshot;
 }
 
-static void give_back(struct readers *readers, struct store_snapshot *snapshot)
+/* The last one out of a retired engine closes it. */
+static void leave_engine(struct readers *readers, struct engine *engine, bool retired)
 {
+    struct engine **at = &readers->retired;
+
+    if (--engine->snapshots > 0 || !retired)
+        return;
+    while (*at != engine)
+        at = &(*at)->next_retired;
+    *at = engine->next_retired;
+    engine_close(engine);
+}
+
+/* NULL: it never came to be. */
+static void give_back(struct store *store, struct engine *engine, struct store_snapshot *snapshot)
+{
+    struct readers *readers = &store->readers;
+
     LOCKED(&readers->lock);
+    bool retired = engine != store->engine;
+
     readers->open--;
-    if (snapshot) {
+    if (snapshot && !retired) {
         snapshot->next = readers->idle;
         readers->idle = snapshot;
+        return;
     }
+    if (snapshot)
+        snapshot_free(snapshot);
+    leave_engine(readers, engine, retired);
+}
+
+void readers_replace(struct store *store, struct engine *engine)
+{
+    struct readers *readers = &store->readers;
+
+    LOCKED(&readers->lock);
+    struct engine *old = store->engine;
+
+    free_idle(readers);
+    store->engine = engine;
+    if (old->snapshots == 0) {
+        engine_close(old);
+        return;
+    }
+    old->next_retired = readers->retired;
+    readers->retired = old;
+}
+
+bool readers_retired(struct store *store)
+{
+    LOCKED(&store->readers.lock);
+    return store->readers.retired != NULL;
 }
 
 /* A snapshot with a live transaction and the numbers it sees. */
 static int acquire(struct store *store, struct store_snapshot **ret_snapshot, struct err *err)
 {
-    struct store_snapshot *snapshot = take_idle(&store->readers);
+    struct engine *engine;
+    struct store_snapshot *snapshot = take_idle(store, &engine);
     int rc;
 
     if (snapshot) {
@@ -65,20 +123,23 @@ static int acquire(struct store *store, struct store_snapshot **ret_snapshot, st
     } else {
         snapshot = calloc(1, sizeof *snapshot);
         if (!snapshot) {
-            give_back(&store->readers, NULL);
+            give_back(store, engine, NULL);
             return err_set(err, ERR_NO_MEMORY, "snapshot");
         }
         snapshot->store = store;
-        rc = mdb_txn_begin(store->engine->env, NULL, MDB_RDONLY, &snapshot->txn);
+        snapshot->engine = engine;
+        rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &snapshot->txn);
         if (rc)
             snapshot->txn = NULL;
     }
     if (rc == 0)
-        rc = engine_meta_get(store->engine, snapshot->txn, &snapshot->meta);
+        rc = engine_meta_get(engine, snapshot->txn, &snapshot->meta);
     if (rc) {
+        int code = engine_fail(engine, rc, "opening a snapshot", err);
+
         snapshot_free(snapshot);
-        give_back(&store->readers, NULL);
-        return engine_fail(store->engine, rc, "opening a snapshot", err);
+        give_back(store, engine, NULL);
+        return code;
     }
     *ret_snapshot = snapshot;
     return 0;
@@ -111,7 +172,7 @@ struct store_snapshot *store_snapshot_close(struct store_snapshot *snapshot)
     if (!snapshot)
         return NULL;
     mdb_txn_reset(snapshot->txn);
-    give_back(&snapshot->store->readers, snapshot);
+    give_back(snapshot->store, snapshot->engine, snapshot);
     return NULL;
 }
 
@@ -126,7 +187,7 @@ static int visible(struct store_snapshot *snapshot, const struct index_entry *en
 {
     if (entry->deleted && position_revision(entry->position) <= snapshot->revision)
         return MDB_NOTFOUND;
-    return version_at(snapshot->store->engine, snapshot->txn, snapshot->meta.floor, entry->position, snapshot->revision,
+    return version_at(snapshot->engine, snapshot->txn, snapshot->meta.floor, entry->position, snapshot->revision,
                       ret_position, ret_record);
 }
 
@@ -143,7 +204,7 @@ int store_get(struct store_snapshot *snapshot, struct str key, struct store_item
     int rc = MDB_NOTFOUND;
 
     if (key.len > 0 && key.len <= STORE_KEY_MAX)
-        rc = index_get(&snapshot->store->engine->keys, snapshot->txn, key, &entry);
+        rc = index_get(&snapshot->engine->keys, snapshot->txn, key, &entry);
     if (rc == 0)
         rc = visible(snapshot, &entry, &position, &record);
     if (rc == 0 && !str_eq(record.key, key))
@@ -151,7 +212,7 @@ int store_get(struct store_snapshot *snapshot, struct str key, struct store_item
     if (rc == MDB_NOTFOUND)
         return err_set(err, ERR_NOT_FOUND, "key " STR_FMT " not found", STR_ARG(str_first(key, 256)));
     if (rc)
-        return engine_fail(snapshot->store->engine, rc, "reading a key", err);
+        return engine_fail(snapshot->engine, rc, "reading a key", err);
     *ret_item = item_of(position, &record);
     return 0;
 }
@@ -185,7 +246,7 @@ static struct str cursor_bytes(char *at, struct str term, struct str key)
 int store_cursor_open_term(struct store_snapshot *snapshot, struct str term, struct str prefix, struct str start,
                            struct store_cursor **ret_cursor, struct err *err)
 {
-    struct engine *engine = snapshot->store->engine;
+    struct engine *engine = snapshot->engine;
     int code;
 
     if (term.len && (code = terms_check(&term, 1, err)) < 0)
@@ -247,7 +308,7 @@ static int entry_of_term(struct store_cursor *cursor, struct str *key, struct in
     if (entry->deleted && position_revision(entry->position) <= snapshot->revision)
         return MDB_NOTFOUND;
     *key = str_skip(*key, cursor->term_len + 1);
-    return index_get(&snapshot->store->engine->keys, snapshot->txn, *key, entry);
+    return index_get(&snapshot->engine->keys, snapshot->txn, *key, entry);
 }
 
 /* The state that an entry of the index leads to; MDB_NOTFOUND: none that belongs to the list. */
@@ -289,7 +350,7 @@ int store_cursor_next(struct store_cursor *cursor, struct store_item *ret_item, 
     if (rc == MDB_NOTFOUND)
         return 0;
     cursor->ended = true;
-    return engine_fail(snapshot->store->engine, rc, "reading a list", err);
+    return engine_fail(snapshot->engine, rc, "reading a list", err);
 }
 
 int store_count(struct store_snapshot *snapshot, struct str prefix, uint64_t *ret_count, struct err *err)
@@ -323,7 +384,7 @@ int store_count_from(struct store_snapshot *snapshot, struct str prefix, struct 
             break;
     }
     if (rc != MDB_NOTFOUND)
-        return engine_fail(snapshot->store->engine, rc, "counting keys", err);
+        return engine_fail(snapshot->engine, rc, "counting keys", err);
     *ret_count = count;
     return 0;
 }

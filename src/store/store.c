@@ -130,19 +130,22 @@ static void compact_some(struct store *store)
 }
 
 /* Everything that has been queued; with stop and nothing queued false. */
-static bool take_queue(struct store *store, struct store_txn **ret_first, bool *ret_compact)
+static bool take_queue(struct store *store, struct store_txn **ret_first, bool *ret_compact, bool *ret_upkeep)
 {
     LOCKED(&store->queue_lock);
-    while (!store->synchronous && !store->queue && !compaction_wanted(store) && !store->stopping) {
+    while (!store->synchronous && !store->queue && !compaction_wanted(store) && !store->upkeep_wanted &&
+           !store->stopping) {
         store->writer_idle = true;
         cond_wait(&store->queue_filled, &store->queue_lock);
         store->writer_idle = false;
     }
     *ret_first = store->queue;
     *ret_compact = compaction_wanted(store) && !store->stopping;
+    *ret_upkeep = store->upkeep_wanted && !store->stopping;
+    store->upkeep_wanted = false;
     store->queue = NULL;
     store->queue_end = &store->queue;
-    if (!*ret_first && !*ret_compact) {
+    if (!*ret_first && !*ret_compact && !*ret_upkeep) {
         store->working = false;
         return false;
     }
@@ -152,15 +155,17 @@ static bool take_queue(struct store *store, struct store_txn **ret_first, bool *
 static void work(struct store *store)
 {
     struct store_txn *first;
-    bool compact;
+    bool compact, upkeep;
 
-    while (take_queue(store, &first, &compact)) {
+    while (take_queue(store, &first, &compact, &upkeep)) {
         while (first) {
             struct store_txn *rest = cut_group(first);
 
             group_run(store, first);
             first = rest;
         }
+        if (upkeep)
+            trouble_upkeep(store);
         if (compact)
             compact_some(store);
     }
@@ -263,6 +268,7 @@ static void store_deinit(struct store *store)
     vec_deinit(&store->group.events);
     cond_deinit(&store->compact_over);
     cond_deinit(&store->queue_filled);
+    mutex_deinit(&store->trouble_lock);
     mutex_deinit(&store->queue_lock);
     engine_close(store->engine);
     free(store);
@@ -315,6 +321,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
     store->clock = options->clock ? options->clock : clock_real();
     store->synchronous = options->synchronous;
     store->queue_end = &store->queue;
+    mutex_init(&store->trouble_lock);
     mutex_init(&store->queue_lock);
     cond_init(&store->queue_filled);
     cond_init(&store->compact_over);
@@ -379,6 +386,17 @@ int store_compact(struct store *store, revision_t revision, struct err *err)
     return -(int)store->compact_err.code;
 }
 
+void store_upkeep(struct store *store)
+{
+    if (store_ready(store, NULL, NULL) == 0)
+        return;
+    mutex_lock(&store->queue_lock);
+    store->upkeep_wanted = true;
+    cond_signal(&store->queue_filled);
+    mutex_unlock(&store->queue_lock);
+    work_here(store);
+}
+
 void store_stats(struct store *store, struct store_stats *ret_stats)
 {
     AUTO(store_snapshot) snapshot = NULL;
@@ -387,12 +405,17 @@ void store_stats(struct store *store, struct store_stats *ret_stats)
     *ret_stats = (struct store_stats){
         .commits = atomic_load(&store->commits),
         .transactions = atomic_load(&store->transactions),
+        .refused = atomic_load(&store->refused),
+        .failures = atomic_load(&store->failures),
+        .reopened = atomic_load(&store->reopened),
+        .disk_free = UINT64_MAX,
     };
-    if (mdb_env_info(store->engine->env, &info) == 0)
-        ret_stats->map_size = info.me_mapsize;
     if (store_snapshot_open(store, 0, &snapshot, NULL) < 0)
         return;
+    if (mdb_env_info(snapshot->engine->env, &info) == 0)
+        ret_stats->map_size = info.me_mapsize;
+    ret_stats->disk_free = space_free(&snapshot->engine->space);
     ret_stats->keys = snapshot->meta.live_keys;
     ret_stats->history_bytes = snapshot->meta.history_bytes;
-    engine_usage(store->engine, snapshot->txn, &ret_stats->log_records, &ret_stats->bytes_used);
+    engine_usage(snapshot->engine, snapshot->txn, &ret_stats->log_records, &ret_stats->bytes_used);
 }

@@ -86,7 +86,8 @@ struct store_result {
 
 /* Blocks until durable.
  *
- * ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_IO, ERR_NO_MEMORY: nothing was written.
+ * ERR_CONFLICT: a comparison failed. ERR_NO_SPACE, ERR_NO_MEMORY, ERR_UNAVAILABLE: nothing was written. ERR_IO: nothing
+ * was written, or the message says that it is not known: the root was being written when the disk failed.
  * After an error other than ERR_CONFLICT ret_result (NULL: not wanted) is as before.
  *
  * ERR_INVALID, before anything is compared: no operation or too many, a key of no or too many bytes, a key put or
@@ -242,9 +243,18 @@ struct store_retention {
     nsec_t age;     /* states superseded longer ago may go; 0: no limit */
     uint64_t bytes; /* and the oldest, when all superseded ones take more; 0: no limit */
 };
-/* Compacts as far as that asks for, in small steps between commits; blocks until it is done. Costs what has been
+/* Compacts as far as that asks for, in small steps between commits; blocks until it is done. Looks after a store that is
+ * full or failing, too: so call it now and then. Costs what has been
  * written since the last time, and next to nothing when nothing may go. */
 int store_retain(struct store *store, const struct store_retention *retention, struct err *err);
+
+/* Whether writes are taken. A store that is full takes deletions, and makes room by itself: history older than
+ * STORE_HISTORY_KEPT is given up. One whose disk fails is reopened until the disk takes writes again; reading goes on. */
+#define STORE_HISTORY_KEPT (5 * 60 * NSEC_PER_SEC)
+enum store_condition { STORE_READY, STORE_FULL, STORE_READ_ONLY, STORE_FAILING };
+/* 0: ready; else the code, and message, that a put gets: ERR_NO_SPACE, ERR_IO, ERR_UNAVAILABLE. */
+int store_ready(struct store *store, enum store_condition *ret_condition, struct err *err);
+const char *store_condition_name(enum store_condition condition); /* "read-only" */
 
 /* The terms of a value, for those who once stored it without or with others: at most STORE_TERMS_MAX into ret_terms,
  * in memory that lasts until the next call. Returns how many. */
@@ -262,5 +272,8 @@ struct store_stats {
     uint64_t keys, log_records, bytes_used, map_size;
     uint64_t history_bytes; /* of superseded states */
     uint64_t commits, transactions; /* transactions per commit tell how groups form */
+    uint64_t disk_free;             /* bytes; UINT64_MAX: not known */
+    uint64_t refused;               /* groups of which puts were refused for lack of room */
+    uint64_t failures, reopened;    /* commits that the disk failed; environments that were replaced after that */
 };
 void store_stats(struct store *store, struct store_stats *ret_stats);

@@ -6,6 +6,7 @@
 #include "base/vec.h"
 #include "store/engine.h"
 #include "store/index.h"
+#include "store/lmdb_file.h"
 #include "store/prefix_tree.h"
 #include "store/window.h"
 
@@ -33,15 +34,20 @@ void hub_publish(struct hub *hub, const struct fresh_event *events, size_t count
 
 struct readers {
     struct mutex lock;
-    struct store_snapshot *idle;
+    struct store_snapshot *idle; /* all of the present engine */
+    struct engine *retired;      /* those that snapshots still read in */
     size_t open;
 };
 
 void readers_init(struct readers *readers);
 void readers_deinit(struct readers *readers);
+/* Writer: from now on snapshots are of this engine. The one before is closed when nobody reads in it. */
+void readers_replace(struct store *store, struct engine *engine);
+bool readers_retired(struct store *store); /* whether somebody reads in an old one */
 
 struct store_snapshot {
     struct store *store;
+    struct engine *engine;
     struct store_snapshot *next; /* in the pool */
     MDB_txn *txn;
     revision_t revision;
@@ -53,13 +59,27 @@ struct store_snapshot {
 struct group {
     MDB_txn *txn;
     struct meta meta;
-    bool full; /* no puts */
+    int full;     /* no puts, for this reason */
+    bool refused; /* some */
     VEC(struct fresh_event) events;
     struct index_entry entries[STORE_OPS_MAX]; /* of the transaction at hand, what is there now */
 };
 
 /* Runs the chain of transactions and calls done for each. */
 void group_run(struct store *store, struct store_txn *first);
+
+/* -- trouble.c: a disk that is full or fails. Writer only -- */
+
+/* Puts were refused. */
+void trouble_no_room(struct store *store, int rc);
+/* A commit went through that would have been refused. */
+void trouble_over(struct store *store);
+/* After a commit failed: when it was the disk's fault tries to go on, says what has become of the commit, true. */
+bool trouble_failed(struct store *store, int rc, struct err *ret_err);
+/* Before writing: 0, or why it is not possible yet. */
+int trouble_mend(struct store *store, struct err *err);
+/* Now and then. */
+void trouble_upkeep(struct store *store);
 
 /* -- compact.c -- */
 
@@ -75,6 +95,9 @@ int reindex_set_version(struct engine *engine, MDB_txn *txn, uint32_t version, p
 
 /* -- store.c -- */
 
+/* Has the writer look after a store that is not ready. */
+void store_upkeep(struct store *store);
+
 struct store {
     struct clock *clock;
     struct engine *engine;
@@ -83,12 +106,19 @@ struct store {
     struct group group; /* the writer's */
     _Atomic revision_t revision, floor;
     _Atomic uint64_t commits, transactions;
+    _Atomic uint64_t refused, failures, reopened;
     bool synchronous;
+
+    bool broken, mended, read_only; /* the writer's: the disk failed; it works again, readers remain; it said EROFS */
+    nsec_t history_given;           /* the writer's */
+    struct mutex trouble_lock;      /* of condition and trouble, which only the writer changes */
+    enum store_condition condition;
+    struct err trouble;
 
     struct mutex queue_lock; /* of all below */
     struct cond queue_filled, compact_over;
     struct store_txn *queue, **queue_end;
-    bool writer_idle, stopping;
+    bool writer_idle, stopping, upkeep_wanted;
     bool working;             /* synchronous: a thread is at it */
     revision_t compact_floor; /* wanted; at most `floor` when there is nothing to do */
     uint64_t compact_runs;    /* ended, well or not */

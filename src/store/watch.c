@@ -334,7 +334,7 @@ static int read_previous(struct store_snapshot *snapshot, const struct record *r
 
     if (!record->previous || position_revision(record->previous) < record->created)
         return 0; /* a creation: what was before is another life of the key */
-    int rc = log_get(snapshot->store->engine, snapshot->txn, record->previous, &bytes);
+    int rc = log_get(snapshot->engine, snapshot->txn, record->previous, &bytes);
     if (rc)
         return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
     if (!record_intact(bytes, record->previous) || !record_decode(bytes, &before))
@@ -373,7 +373,7 @@ static int has_term(struct store_snapshot *snapshot, const struct record *record
     *ret_has = term.len == 0 || terms_contain(record->terms, term);
     if (*ret_has || !record->previous || position_revision(record->previous) < record->created)
         return 0;
-    int rc = log_read(snapshot->store->engine, snapshot->txn, record->previous, &before);
+    int rc = log_read(snapshot->engine, snapshot->txn, record->previous, &before);
     if (rc)
         return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
     *ret_has = terms_contain(before.terms, term);
@@ -389,7 +389,7 @@ static int read_log(struct store_snapshot *snapshot, const struct store_scope *s
     struct record record;
     struct str bytes;
     bool found = false;
-    int rc = mdb_cursor_open(snapshot->txn, snapshot->store->engine->log, &cursor);
+    int rc = mdb_cursor_open(snapshot->txn, snapshot->engine->log, &cursor);
 
     if (rc)
         return rc;
@@ -432,7 +432,7 @@ static int next_on_disk(struct store_watch *watch, position_t from, position_t *
         return 0;
     }
     if (rc)
-        return engine_fail(store->engine, rc, "reading the log for a watch", err);
+        return engine_fail(snapshot->engine, rc, "reading the log for a watch", err);
     *ret_place = position;
     return *ret_event != NULL;
 }

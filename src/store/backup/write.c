@@ -215,5 +215,8 @@ int backup_write(const char *path, const struct backup_options *options, const s
 int backup_write_open(struct store *store, const struct backup_options *options, const struct stream_sink *sink,
                       struct backup_summary *ret_summary, struct err *err)
 {
-    return write_engine(store->engine, options, sink, ret_summary, err);
+    AUTO(store_snapshot) snapshot = NULL; /* keeps the engine open, should it be replaced meanwhile */
+    int code = store_snapshot_open(store, 0, &snapshot, err);
+
+    return code < 0 ? code : write_engine(snapshot->engine, options, sink, ret_summary, err);
 }
