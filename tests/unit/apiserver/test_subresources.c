@@ -150,9 +150,47 @@ static void test_resize(void **state)
     walk(resize_steps, ARRAY_LEN(resize_steps));
 }
 
+/* Stored when less was asked of pods: its status is still told, the rest has to be put right. */
+static void test_status_of_what_is_wrong(void **state)
+{
+    static const char right[] = "\"restartPolicy\":\"Always\"", wrong[] = "\"restartPolicy\":\"Seldom\"";
+    struct str key = STR("/registry/pods/default/p");
+    struct store_snapshot *snapshot;
+    struct store_item item;
+    struct fixture f;
+    struct answer a;
+    char *text;
+
+    fixture_init(&f);
+    must(&f, 201, "POST", PODS, "{'metadata':{'name':'p'},'spec':{'containers':[{'name':'a','image':'x'}]}}");
+    assert_int_equal(store_snapshot_open(f.store, 0, &snapshot, NULL), 0);
+    assert_int_equal(store_get(snapshot, key, &item, NULL), 0);
+    text = arena_cstr(f.arena, item.value);
+    store_snapshot_close(snapshot);
+    assert_non_null(strstr(text, right));
+    memcpy(strstr(text, right), wrong, sizeof wrong - 1);
+    char *version = strstr(text, "\"resourceVersion\":\"") + strlen("\"resourceVersion\":\"");
+    memmove(version, strchr(version, '"'), strlen(strchr(version, '"')) + 1);
+    const struct store_op op = { STORE_PUT, key, str_from(text), (uint32_t)(version - text), STORE_ANY, NULL, 0 };
+    const struct store_cause cause = { STR("test"), STR("test"), 0 };
+    assert_int_equal(store_commit(f.store, &op, 1, &cause, NULL, NULL), 0);
+    a = send_raw(&f, &(struct raw){ "PATCH", PODS "/p/status", "{'status':{'phase':'Running'}}", MERGE });
+    assert_int_equal(a.status, 200);
+    assert_string_equal(at(&f, a, "status.phase"), "Running");
+    a = send_raw(&f, &(struct raw){ "PATCH", PODS "/p", "{'metadata':{'labels':{'a':'b'}}}", MERGE });
+    assert_int_equal(a.status, 422);
+    assert_non_null(strstr(a.text, "spec.restartPolicy"));
+    fixture_deinit(&f);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_ephemeral), cmocka_unit_test(test_resize), cmocka_unit_test(test_log) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ephemeral),
+        cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_status_of_what_is_wrong),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
