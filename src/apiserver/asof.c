@@ -85,7 +85,7 @@ static bool is_plain_read(const struct request *request)
 {
     const struct subresource *subresource = request->subresource;
 
-    if (!(request->info.verb & (VERB_GET | VERB_LIST)))
+    if (!(request->info.verb & (VERB_GET | VERB_LIST)) || param_bool(&request->params, STR("watch")))
         return false;
     return !subresource || (!(subresource->verbs & VERB_CONNECT) && !str_is(subresource->name, "log"));
 }

@@ -214,6 +214,7 @@ static void test_refusals(void **state)
         { "GET", CONFIG "?asOf=9&resourceVersion=9", 400, "exclude one another" },
         { "GET", CONFIG "?asOf=9&continue=abc", 400, "exclude one another" },
         { "GET", CONFIG "?asOf=9&watch=true", 400, "only for gets and lists" },
+        { "GET", CONFIG "/a?asOf=9&watch=1", 400, "only for gets and lists" },
         { "GET", "/api/v1/watch/configmaps?asOf=9", 400, "only for gets and lists" },
         { "GET", PODS "/x/log?asOf=9", 400, "only for gets and lists" },
         { "DELETE", CONFIG "?asOf=9", 400, "only for gets and lists" },
