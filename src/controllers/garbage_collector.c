@@ -201,6 +201,15 @@ static bool same_owners(const struct object *a, const struct object *b)
     return true;
 }
 
+/* Its dependents will go because of this. */
+static void note_gone(struct controller *self, const struct object *object)
+{
+    int row = row_of(self, object->resource);
+
+    if (row >= 0 && row < (int)ARRAY_LEN(watches))
+        owner_graph_note_gone(collector_of(self)->graph, object->meta->uid, informer_revision(self->informers[row]));
+}
+
 static void changed(struct controller *self, struct object *old, struct object *new)
 {
     struct collector *collector = collector_of(self);
@@ -221,8 +230,10 @@ static void changed(struct controller *self, struct object *old, struct object *
     }
     if (new &&new->meta->deletion_timestamp.set && (has_finalizer(new, FOREGROUND) || has_finalizer(new, ORPHAN)))
         controller_add(self, key);
-    if (old && (!new || replaced))
+    if (old && (!new || replaced)) {
+        note_gone(self, old);
         add_dependents(collector, old->meta->uid);
+    }
 }
 
 static void custom_changed(void *ctx, struct object *old, struct object *new)
@@ -431,14 +442,16 @@ static enum owner_state state_of(const struct object *owner, const struct owner_
     return is_leaving(owner, FOREGROUND) ? OWNER_WAITING : OWNER_THERE;
 }
 
+/* ret_since: the revision that made it so, of an owner that is not simply there; 0: not known. */
 static int look_up_owner(struct controller *self, const struct object *object, const struct owner_reference *reference,
-                         enum owner_state *ret_state, struct err *err)
+                         enum owner_state *ret_state, uint64_t *ret_since, struct err *err)
 {
     const struct resource *resource = owner_resource(self, reference);
     struct str ns = resource && resource->namespaced ? object->meta->namespace : STR("");
     char text[KEY_MAX];
 
     *ret_state = OWNER_THERE;
+    *ret_since = owner_graph_gone_at(collector_of(self)->graph, reference->uid);
     if (!resource) {
         struct str key = key_of(self, object, text);
 
@@ -450,14 +463,18 @@ static int look_up_owner(struct controller *self, const struct object *object, c
         return 0;
     AUTO(object) cached = find_object(self, write_key(text, row_of(self, resource), ns, reference->name));
 
-    if (cached && (*ret_state = state_of(cached, reference)) != OWNER_GONE)
+    if (cached && (*ret_state = state_of(cached, reference)) != OWNER_GONE) {
+        *ret_since = cached->revision;
         return 0;
+    }
     AUTO(object) live = NULL;
     int code = client_get(self->client, resource, ns, reference->name, &live, err);
 
     if (code < 0 && !is_gone(code))
         return code;
     *ret_state = code < 0 ? OWNER_GONE : state_of(live, reference);
+    if (*ret_state != OWNER_GONE)
+        *ret_since = live->revision;
     err_clear(err);
     return 0;
 }
@@ -472,7 +489,8 @@ static struct str deletion_policy(struct collector *collector, const struct obje
     return STR("Background");
 }
 
-static int collect(struct collector *collector, const struct object *object, bool owner_waits, struct err *err)
+static int collect(struct collector *collector, const struct object *object, bool owner_waits, uint64_t trigger,
+                   struct err *err)
 {
     const struct client_delete_options options = { .uid = object->meta->uid,
                                                    .grace_seconds = -1,
@@ -480,8 +498,8 @@ static int collect(struct collector *collector, const struct object *object, boo
                                                        deletion_policy(collector, object, owner_waits) };
     int code = client_delete(
         collector->base.client, object->resource, object->meta->namespace, object->meta->name, &options,
-        owner_waits ? STR("garbage-collector: delete in foreground") : STR("garbage-collector: owner is gone"),
-        object->revision, err);
+        owner_waits ? STR("garbage-collector: delete in foreground") : STR("garbage-collector: owner is gone"), trigger,
+        err);
 
     return code == -ERR_NOT_FOUND || code == -ERR_CONFLICT ? 0 : code;
 }
@@ -491,13 +509,14 @@ static int check_owners(struct collector *collector, const struct object *object
     const struct owner_reference_array *owners = &object->meta->owner_references;
     struct str *others = arena_array_of(arena, owners->count + 1, struct str);
     size_t there = 0, other_count = 0;
+    uint64_t since, trigger = 0; /* the last of its owners to go is why it goes */
     bool owner_waits = false;
 
     if (!others)
         return err_set(err, ERR_NO_MEMORY, "owners");
     for (size_t i = 0; i < owners->count; i++) {
         enum owner_state state;
-        int code = look_up_owner(&collector->base, object, &owners->items[i], &state, err);
+        int code = look_up_owner(&collector->base, object, &owners->items[i], &state, &since, err);
 
         if (code < 0)
             return code;
@@ -506,14 +525,16 @@ static int check_owners(struct collector *collector, const struct object *object
             there++;
         else
             others[other_count++] = owners->items[i].uid;
+        if (state != OWNER_THERE)
+            trigger = MAX(trigger, since);
     }
+    trigger = trigger ? trigger : object->revision;
     if (other_count == 0)
         return 0;
     if (there > 0)
         return remove_references(&collector->base, object, others, other_count,
-                                 STR("garbage-collector: remove references to owners that are gone"), object->revision,
-                                 arena, err);
-    return collect(collector, object, owner_waits, err);
+                                 STR("garbage-collector: remove references to owners that are gone"), trigger, arena, err);
+    return collect(collector, object, owner_waits, trigger, err);
 }
 
 /* -- the reconcile -- */

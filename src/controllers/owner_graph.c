@@ -11,6 +11,7 @@ struct text {
 
 struct owner {
     struct map dependents; /* key -> struct text */
+    uint64_t gone_at;      /* the revision of its deletion; 0: it is there, or that is not known */
     struct str uid;
     char text[];
 };
@@ -117,6 +118,23 @@ bool owner_graph_change(struct owner_graph *graph, struct str key, const struct 
     for (size_t i = 0; new &&i < new->count; i++)
         complete = add(graph, new->items[i].uid, key) && complete;
     return complete;
+}
+
+void owner_graph_note_gone(struct owner_graph *graph, struct str uid, uint64_t revision)
+{
+    LOCKED(&graph->lock);
+    struct owner *owner = map_get(&graph->owners, uid);
+
+    if (owner)
+        owner->gone_at = revision;
+}
+
+uint64_t owner_graph_gone_at(struct owner_graph *graph, struct str uid)
+{
+    LOCKED(&graph->lock);
+    const struct owner *owner = map_get(&graph->owners, uid);
+
+    return owner ? owner->gone_at : 0;
 }
 
 bool owner_graph_has_dependents(struct owner_graph *graph, struct str uid)
