@@ -132,7 +132,7 @@ static bool is_unborn(const struct lmdb_file *file)
     bool made[2];
     long page_size = sysconf(_SC_PAGESIZE);
 
-    if (file->size > UNBORN_MAX)
+    if (file->size > UNBORN_MAX || file->size % (uint64_t)page_size)
         return false;
     for (int i = 0; i < 2; i++) {
         uint64_t offset = (uint64_t)i * (uint64_t)page_size + PAGE_HEADER;

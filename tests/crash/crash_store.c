@@ -4,7 +4,8 @@
  *
  * Each round a child opens the store and writes from several threads at once, with a compaction now and then. After
  * each commit has returned, and only then, it reports through a pipe what it wrote and the revision it got. At a random
- * moment the parent kills it (SIGKILL), reads what is left in the pipe, opens the store and checks:
+ * moment the parent kills it (SIGKILL), or, every other round, it kills itself within a commit or a step of compaction:
+ * before a write or a sync of LMDB. The parent reads what is left in the pipe, opens the store and checks:
  *
  *   - what was acknowledged is there: the pair's last acknowledged state, or a newer one;
  *   - a transaction is whole: the two keys of every pair agree in value and revision;
@@ -16,10 +17,12 @@
  * what it was told to keep; for that the store relies on fdatasync. */
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../disk/disk.h"
 #include "base/file.h"
 #include "base/rng.h"
 #include "base/sync.h"
@@ -41,6 +44,7 @@ struct tester {
     uint64_t acknowledged[WRITERS][PAIRS]; /* the highest number */
     revision_t newest;                     /* acknowledged */
     uint64_t reports, lost;
+    uint64_t within, compacting; /* killed in the middle of a commit; while a compaction was on its way */
 };
 
 static void die(const char *what, const char *why)
@@ -72,6 +76,7 @@ struct child {
     int pipe;
     uint64_t numbers[WRITERS][PAIRS];
     uint64_t seed;
+    atomic_int compacting;
 };
 
 struct child_writer {
@@ -109,12 +114,30 @@ static void child_writer_main(void *arg)
     for (;;) {
         write_pair(w->child, w->writer, (uint32_t)rng_below(&rng.rng, PAIRS));
         revision_t newest = store_revision(w->child->store);
-        if (rng_below(&rng.rng, 100) == 0 && newest > 50 && store_compact(w->child->store, newest - 50, &err) < 0)
+        if (rng_below(&rng.rng, 8) != 0 || newest <= 50)
+            continue;
+        atomic_fetch_add(&w->child->compacting, 1);
+        if (store_compact(w->child->store, newest - 50, &err) < 0)
             die("compacting", err.message);
+        atomic_fetch_sub(&w->child->compacting, 1);
     }
 }
 
-static void child_main(const char *path, int pipe, uint64_t seed, uint64_t numbers[WRITERS][PAIRS])
+#define KILLED UINT32_MAX /* as the writer of a report: the child is about to kill itself */
+
+static void kill_self(void *arg, struct str image)
+{
+    struct child *child = arg;
+    struct report report = { KILLED, atomic_load(&child->compacting) > 0, 0, 0 };
+
+    if (write(child->pipe, &report, sizeof report) == sizeof report)
+        kill(getpid(), SIGKILL);
+    for (;;)
+        pause();
+}
+
+/* calls: of LMDB until it kills itself; 0: it does not. */
+static void child_main(const char *path, int pipe, uint64_t seed, uint64_t calls, uint64_t numbers[WRITERS][PAIRS])
 {
     struct store_options options = { .path = path, .clock = clock_real(), .map_size = 1u << 30 };
     struct child child = { .pipe = pipe, .seed = seed };
@@ -122,6 +145,10 @@ static void child_main(const char *path, int pipe, uint64_t seed, uint64_t numbe
     struct err err = { 0 };
 
     memcpy(child.numbers, numbers, sizeof child.numbers);
+    if (calls) {
+        disk_use(path);
+        disk_power(seed, calls, kill_self, &child);
+    }
     if (store_open(&options, &child.store, &err) < 0)
         die("opening", err.message);
     for (uint32_t i = 0; i < WRITERS; i++) {
@@ -152,6 +179,11 @@ static void read_reports(struct tester *t, int pipe, int64_t wanted, pid_t child
             continue;
         if (got != sizeof report)
             die("reading reports", "cut short");
+        if (report.writer == KILLED) {
+            t->within++;
+            t->compacting += report.pair;
+            continue;
+        }
         t->reports++;
         t->newest = MAX(t->newest, report.revision);
         t->acknowledged[report.writer][report.pair] = MAX(t->acknowledged[report.writer][report.pair], report.number);
@@ -253,6 +285,7 @@ static void round_run(struct tester *t)
 {
     uint64_t seed = rng_u64(&t->rng.rng);
     int64_t reports = (int64_t)rng_below(&t->rng.rng, 400); /* then it dies; 0: before it has reported anything */
+    uint64_t calls = seed % 2 ? 1 + (uint64_t)reports : 0;
     int ends[2];
 
     if (pipe(ends) < 0)
@@ -262,10 +295,12 @@ static void round_run(struct tester *t)
         die("fork", strerror(errno));
     if (child == 0) {
         close(ends[0]);
-        child_main(t->path, ends[1], seed, t->acknowledged);
+        child_main(t->path, ends[1], seed, calls, t->acknowledged);
     }
     close(ends[1]);
-    if (reports == 0) { /* somewhere in opening */
+    if (calls) {
+        reports = INT64_MAX;
+    } else if (reports == 0) { /* somewhere in opening */
         usleep((useconds_t)rng_below(&t->rng.rng, 5000));
         kill(child, SIGKILL);
     }
@@ -294,8 +329,10 @@ int main(int argc, char **argv)
         die(t.path, strerror(errno));
     for (uint64_t i = 0; i < rounds; i++)
         round_run(&t);
-    printf("%llu rounds, %llu lost (%llu commits acknowledged, revision %llu)\n", (unsigned long long)rounds,
-           (unsigned long long)t.lost, (unsigned long long)t.reports, (unsigned long long)t.newest);
+    printf("%llu rounds, %llu lost (%llu commits acknowledged, revision %llu; killed within a commit %llu times, while "
+           "compacting %llu times)\n", (unsigned long long)rounds, (unsigned long long)t.lost,
+           (unsigned long long)t.reports, (unsigned long long)t.newest, (unsigned long long)t.within,
+           (unsigned long long)t.compacting);
     file_remove_tree(t.path, NULL);
     return t.lost ? 1 : 0;
 }
