@@ -171,21 +171,26 @@ static void take(struct dialer *self)
     }
 }
 
-/* From the wire to the socket. */
-static void give(struct dialer *self)
+/* What is next for the socket; empty: nothing. */
+static struct str next_bytes(struct dialer *self)
 {
-    ssize_t n;
-
-    self->write_wants = 0;
     if (self->sent == self->out.len) {
         buf_clear(&self->out);
         self->sent = 0;
         wire_take(self->wire, &self->out);
         self->over = self->over || !buf_ok(&self->out);
     }
-    while (!self->over && self->sent < self->out.len) {
-        struct str rest = str_skip(buf_str(&self->out), self->sent);
+    return str_skip(buf_str(&self->out), self->sent);
+}
 
+/* From the wire to the socket, until one of them has enough: what the wire holds was announced once. */
+static void give(struct dialer *self)
+{
+    struct str rest;
+    ssize_t n;
+
+    self->write_wants = 0;
+    while ((rest = next_bytes(self)).len > 0 && !self->over) {
         ERR_clear_error();
         n = self->ssl ? SSL_write(self->ssl, rest.data, (int)MIN(rest.len, READ_BYTES))
                       : send(self->fd, rest.data, rest.len, MSG_NOSIGNAL | MSG_DONTWAIT);
