@@ -19,6 +19,8 @@ const struct command commands[] = {
     { "delete", "remove objects", GROUP_OBJECTS, delete_main, &delete_argp, OPERANDS_TYPES_AND_NAMES, NULL },
     { "explain", "tell what a type of object and its fields are", GROUP_OBJECTS, explain_main, &explain_argp, OPERANDS_TYPES,
       NULL },
+    { "diff", "show what has changed between two times", GROUP_OBJECTS, diff_main, &diff_argp, OPERANDS_TYPES_AND_NAMES,
+      NULL },
     { "why", "tell who changed an object last, and because of what", GROUP_OBJECTS, why_main, &why_argp,
       OPERANDS_TYPES_AND_NAMES, NULL },
     { "api-resources", "list the types of objects", GROUP_OBJECTS, api_resources_main, &api_resources_argp, OPERANDS_NONE,

@@ -130,7 +130,7 @@ static int repeat(struct event_recorder *recorder, const struct note *note, stru
     api_time_text(note->wall, when);
     snprintf(patch, sizeof patch, "{\"count\":%u,\"lastTimestamp\":\"%s\"}", recent->count + 1, when);
     int code = client_patch(recorder->client, &RESOURCE_EVENTS, recent->ns, recent->name, STR_NULL, PATCH_MERGE,
-                            str_from(patch), STR("count event"), 0, NULL, err);
+                            str_from(patch), STR("count event"), note->about->revision, NULL, err);
 
     if (code == 0)
         recent->count++;
@@ -174,7 +174,8 @@ static int create(struct event_recorder *recorder, const struct note *note, stru
     write_event(&text, recorder, note, buf_str(&name));
     AUTO(blob) body = NULL;
     const struct client_call call = { .verb = CLIENT_CREATE, .resource = &RESOURCE_EVENTS, .ns = ns,
-                                      .body = buf_str(&text), .rule = STR("record event") };
+                                      .body = buf_str(&text), .rule = STR("record event"),
+                                      .trigger = note->about->revision };
     int code = buf_ok(&text) && buf_ok(&name)
                    ? recorder->client->ops->call(recorder->client, &call, NULL, NULL, NULL, &body, err)
                    : err_set(err, ERR_NO_MEMORY, "event");
