@@ -1,0 +1,145 @@
+/* plan.c - what the clients will do, from a seed. */
+#include "history.h"
+
+#define STEPS_MIN 8
+#define STEPS_MORE 14
+
+static unsigned below(struct seeded_rng *rng, unsigned bound)
+{
+    return (unsigned)rng_below(&rng->rng, bound);
+}
+
+static struct scope plan_scope(struct seeded_rng *rng)
+{
+    struct scope scope = { .key = -1, .prefix = (int)below(rng, 5), .term = -1 };
+
+    if (below(rng, 3) == 0)
+        scope.key = (int)below(rng, KEYS);
+    if (below(rng, 3) == 0)
+        scope.term = (int)below(rng, TERMS);
+    scope.exact = scope.key >= 0 && below(rng, 2);
+    return scope;
+}
+
+static struct planned_op plan_op(struct seeded_rng *rng, int key, uint64_t number)
+{
+    static const enum store_op_kind kinds[] = { STORE_PUT, STORE_PUT, STORE_PUT, STORE_PUT, STORE_DELETE, STORE_CHECK };
+    static const enum expect_mode modes[] = { EXPECT_ANY,   EXPECT_ANY,   EXPECT_KNOWN, EXPECT_KNOWN,
+                                              EXPECT_KNOWN, EXPECT_KNOWN, EXPECT_ABSENT, EXPECT_OLD };
+
+    return (struct planned_op){
+        .kind = kinds[below(rng, ARRAY_LEN(kinds))],
+        .key = key,
+        .number = number,
+        .splice = below(rng, 2),
+        .terms = below(rng, 2) ? below(rng, 1u << TERMS) : 1u << below(rng, TERMS),
+        .mode = modes[below(rng, ARRAY_LEN(modes))],
+        .fraction = below(rng, 1025),
+    };
+}
+
+/* Keys low in the table are fought over most. */
+static int plan_key(struct seeded_rng *rng)
+{
+    unsigned a = below(rng, KEYS), b = below(rng, KEYS);
+
+    return (int)MIN(a, b);
+}
+
+static struct planned_txn plan_txn(struct seeded_rng *rng, uint64_t *number)
+{
+    struct planned_txn txn = { .ops_count = below(rng, 2) ? 1 : 1 + below(rng, TXN_OPS) };
+    int first = plan_key(rng);
+
+    for (size_t i = 0; i < txn.ops_count; i++)
+        txn.ops[i] = plan_op(rng, (first + (int)i * 5) % KEYS, ++*number); /* 5 and 12 have nothing in common */
+    if (txn.ops_count > 1 && below(rng, 25) == 0) {
+        txn.twice = true;
+        txn.ops[1].key = txn.ops[0].key;
+        txn.ops[0].kind = txn.ops[1].kind = STORE_PUT;
+    }
+    return txn;
+}
+
+static void plan_read(struct seeded_rng *rng, struct step *step)
+{
+    step->newest = below(rng, 2);
+    step->hold = below(rng, 4) == 0;
+    step->held = below(rng, 4) == 0;
+    step->queries_count = 1 + below(rng, QUERIES_MAX);
+    for (size_t i = 0; i < step->queries_count; i++) {
+        struct query *query = &step->queries[i];
+
+        *query = (struct query){ .kind = (enum query_kind)below(rng, QUERY_TIME + 1), .scope = plan_scope(rng) };
+        query->key = plan_key(rng);
+        if ((query->kind == QUERY_LIST || query->kind == QUERY_COUNT) && below(rng, 2))
+            query->key = -1;
+        if (query->kind == QUERY_COUNT || query->kind == QUERY_CHANGES)
+            query->scope.term = -1;
+        query->scope.exact = false;
+        query->after = below(rng, 1025);
+        query->until = below(rng, 1025);
+    }
+}
+
+static struct step plan_step(struct seeded_rng *rng, uint64_t *number)
+{
+    unsigned dice = below(rng, 100);
+    struct step step = { .fraction = below(rng, 1025), .slot = (int)below(rng, 2), .scope = plan_scope(rng) };
+
+    if (dice < 45) {
+        step.kind = STEP_TXN;
+        step.txns_count = below(rng, 4) ? 1 : 1 + below(rng, BURST_MAX);
+        for (size_t i = 0; i < step.txns_count; i++)
+            step.txns[i] = plan_txn(rng, number);
+    } else if (dice < 67) {
+        step.kind = STEP_READ;
+        plan_read(rng, &step);
+    } else if (dice < 95) {
+        step.kind = dice < 74 ? STEP_WATCH_OPEN : dice < 93 ? STEP_WATCH_READ : STEP_WATCH_CLOSE;
+        step.limit = below(rng, 2) ? 1 + below(rng, 3) : 1000;
+    } else {
+        step.kind = STEP_COMPACT;
+        step.retain = below(rng, 3) == 0;
+    }
+    return step;
+}
+
+static void plan_fault(struct seeded_rng *rng, struct phase *phase)
+{
+    phase->fault = (enum fault_kind)(1 + below(rng, FAULT_SYNC));
+    phase->fault_at = 1 + below(rng, 60);
+    phase->fault_length = below(rng, 2) ? 1 : 1 + below(rng, 6);
+}
+
+void plan_init(struct plan *plan, uint64_t seed)
+{
+    static const size_t windows[] = { 0, 4, 16, 64 };
+    struct seeded_rng rng;
+    uint64_t number = 0;
+
+    seeded_rng_init(&rng, seed);
+    *plan = (struct plan){ .seed = seed };
+    plan->clients = 4 + (int)below(&rng, CLIENTS_MAX - 3);
+    plan->phases_count = 1 + (int)below(&rng, PHASES_MAX);
+    plan->synchronous = below(&rng, 6) == 0;
+    plan->event_window = windows[below(&rng, ARRAY_LEN(windows))];
+    plan->map_size = below(&rng, 6) ? 64u << 20 : 192u << 10; /* some are soon full */
+    bool faults = below(&rng, 4) == 0;
+    for (int p = 0; p < plan->phases_count; p++) {
+        struct phase *phase = &plan->phases[p];
+
+        if (faults)
+            plan_fault(&rng, phase);
+        for (int c = 0; c < plan->clients; c++)
+            for (unsigned i = STEPS_MIN + below(&rng, STEPS_MORE); i > 0; i--)
+                INVARIANT(vec_push(&phase->steps[c], plan_step(&rng, &number)) == 0);
+    }
+}
+
+void plan_deinit(struct plan *plan)
+{
+    for (int p = 0; p < PHASES_MAX; p++)
+        for (int c = 0; c < CLIENTS_MAX; c++)
+            vec_deinit(&plan->phases[p].steps[c]);
+}
