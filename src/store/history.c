@@ -136,7 +136,7 @@ int store_revision_at(struct store_snapshot *snapshot, nsec_t time, revision_t *
     position_t position;
     int rc;
 
-    if (time >= snapshot->meta.time) { /* also what was only compared has a revision */
+    if (snapshot->revision > 0 && time >= snapshot->meta.time) { /* also what was only compared has a revision */
         *ret_revision = snapshot->revision;
         return 0;
     }
