@@ -34,8 +34,6 @@ static bool check_opening(struct checker *c, const struct row *row)
     if (row->code == -ERR_INVALID)
         return row->asked > (row->until ? row->until : oldest_newest(c, row->invoked)) ||
                accuse(c, row, "in the future, but it had been seen before");
-    if (row->code == -ERR_IO && c->history->faults)
-        return true;
     if (row->code < 0)
         return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
     if (row->asked > youngest_newest(c, row->completed))
@@ -101,7 +99,7 @@ static bool check_none(struct checker *c, struct follower *f, const struct row *
 {
     const struct version *want = next_wanted(c, f);
 
-    if (row->code == -ERR_IO && c->history->faults) /* until it is opened again */
+    if (row->code == -ERR_IO && c->history->faults) /* for the moment that replacing the environment takes */
         return true;
     if (row->code < 0)
         return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));

@@ -209,6 +209,7 @@ bool check_commit(struct checker *c, const struct row *row)
     case ERR_INVALID: return row->txn.twice || accuse(c, row, "a valid transaction was refused as invalid");
     case ERR_NO_SPACE:
         return c->history->faults || c->history->full || accuse(c, row, "no space, on a disk that has space");
+    case ERR_UNAVAILABLE:
     case ERR_IO: return c->history->faults || accuse(c, row, "an I/O error, on a disk that has none");
     default: return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
     }
@@ -226,6 +227,7 @@ static bool check_compaction(struct checker *c, const struct row *row)
     case ERR_INVALID:
         return row->asked > oldest_newest(c, row->invoked) || accuse(c, row, "refused a revision that was there");
     case ERR_IO:
+    case ERR_UNAVAILABLE:
     case ERR_NO_SPACE:
         return c->history->faults || c->history->full || accuse(c, row, "an error, on a disk that has none");
     default: return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
