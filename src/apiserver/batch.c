@@ -47,6 +47,7 @@ void batch_init(struct batch *batch, struct request *request, size_t max, int (*
                              .plan = plan,
                              .arg = arg,
                              .cause = request_cause(request),
+                             .label = "writes",
                              .max = max,
                              .failed = BATCH_NONE };
     arena_init_within(&batch->arena, BATCH_ARENA, request->arena->budget);
@@ -108,8 +109,8 @@ static int written_twice(struct batch *batch, struct str key, struct err *err)
     const struct store_op *op = map_get(&batch->overlay.written, key);
 
     return err_set(err, ERR_INVALID,
-                   "writes[%zu] writes what writes[%zu] of the same transaction writes; one write is allowed for an object",
-                   batch->count - 1, batch->origins[op - batch->ops].write);
+                   "it writes what %s[%zu] of the same transaction writes; one write is allowed for an object",
+                   batch->label, batch->origins[op - batch->ops].write);
 }
 
 static int push(struct batch *batch, struct map *map, const struct store_op *op, size_t index, struct err *err)
@@ -315,7 +316,8 @@ int batch_fail(struct batch *batch, struct err *err)
         const struct request *failed = batch->requests[batch->failed];
 
         request->failure = failed->failure;
-        request->failure.origin = arena_printf(request->arena, "writes[%zu]", batch->failed);
+        request->failure.origin = arena_printf(request->arena, "%s[%zu]", batch->label, batch->failed);
+        err_wrap(err, -(int)err->code, "%s[%zu]", batch->label, batch->failed);
         request->failure.origin_message =
             arena_printf(request->arena, "%s " STR_FMT, http_method_name(failed->method),
                          STR_ARG(str_first(failed->info.path, 1024)));

@@ -15,6 +15,7 @@ struct batch {
     int (*plan)(struct batch *batch, struct err *err); /* makes the writes: batch_request(), batch_add() */
     void *arg;                                         /* plan()'s */
     struct store_cause cause;
+    const char *label; /* what failures call the writes: "writes" */
 
     struct request **requests; /* one each, NULL before it is made */
     struct write **writes;

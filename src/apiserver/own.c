@@ -8,6 +8,7 @@
 
 static const struct own_path table[] = {
     { "transactions", NULL, .verbs = VERB_CREATE, .run = transaction_run },
+    { "undo", NULL, .verbs = VERB_CREATE, .run = undo_run },
     { "nodes", "heartbeat", .named = true, .verbs = VERB_CREATE, .quick = true, .run = heartbeat_run },
     { "changes", NULL, .verbs = VERB_LIST, .restricted = true, .run = changes_run },
 };

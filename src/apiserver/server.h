@@ -56,6 +56,7 @@ int get_run(struct request *request, struct err *err);
 int delete_collection_run(struct request *request, struct err *err);
 int heartbeat_run(struct request *request, struct err *err);
 int transaction_run(struct request *request, struct err *err);
+int undo_run(struct request *request, struct err *err);
 /* A creation of what is never kept: reviews; others are refused. */
 int review_run(struct request *request, struct err *err);
 int scale_get(struct request *request, struct err *err);
