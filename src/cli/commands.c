@@ -17,6 +17,7 @@ const struct command commands[] = {
     { "describe", "describe objects in words", GROUP_OBJECTS, describe_main, &describe_argp, OPERANDS_TYPES_AND_NAMES, NULL },
     { "apply", "make objects as files describe them", GROUP_OBJECTS, apply_main, &apply_argp, OPERANDS_FILES, NULL },
     { "delete", "remove objects", GROUP_OBJECTS, delete_main, &delete_argp, OPERANDS_TYPES_AND_NAMES, NULL },
+    { "undo", "take a deletion back", GROUP_OBJECTS, undo_main, &undo_argp, OPERANDS_WORDS, "delete" },
     { "explain", "tell what a type of object and its fields are", GROUP_OBJECTS, explain_main, &explain_argp, OPERANDS_TYPES,
       NULL },
     { "diff", "show what has changed between two times", GROUP_OBJECTS, diff_main, &diff_argp, OPERANDS_TYPES_AND_NAMES,
