@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "cli/cluster_files.h"
 #include "cli/passphrase.h"
 #include "schema/time.h"
+#include "store/backup/archive.h"
 #include "store/backup/restore.h"
 #include "store/check.h"
 
@@ -77,14 +79,18 @@ static error_t parse(int key, char *value, struct argp_state *state)
 }
 
 const struct argp restore_argp = {
-    options, parse, "FILE|- [INCREMENT...]",
+    options, parse, "FILE|- [INCREMENT...]\nDIR|s3://BUCKET/PREFIX",
     "Makes a cluster's store of a full backup and the increments after it.\v"
     "The cluster must not be running. The backups are checked, and the new store is built and checked beside the old "
     "one, before anything is replaced; the old one is kept as DIR/store.before-TIME, certificates and keys as "
     "DIR/pki.before-TIME. With --as-of, changes after that time or revision are left out; what was before it stays "
     "readable as far as the backup has it.\n\n"
+    "A folder or bucket is one that `caravel up --backup-to` has filled: its newest full backup, or that before the time "
+    "wanted, and its increments are taken. s3://BUCKET/PREFIX?endpoint=https://HOST:PORT&region=REGION names an object "
+    "store that is not Amazon's; credentials are $AWS_ACCESS_KEY_ID and $AWS_SECRET_ACCESS_KEY.\n\n"
     "Examples:\n  caravel restore monday.backup tuesday.increment\n"
-    "  caravel restore monday.backup --as-of 2026-01-05T08:30:00Z --instance trial",
+    "  caravel restore monday.backup --as-of 2026-01-05T08:30:00Z --instance trial\n"
+    "  caravel restore /mnt/backups --as-of 2026-01-05T08:30:00Z",
     instance_children, NULL, NULL,
 };
 
@@ -138,6 +144,60 @@ static int add_file(struct job *job, struct restore *restore, const char *name, 
     return code < 0 ? err_wrap(err, code, "%s", name) : 0;
 }
 
+/* From a place, through a file without a name. */
+static int add_from(struct job *job, struct restore *restore, struct place *place, const char *name, struct err *err)
+{
+    char path[INSTANCE_PATH_MAX];
+    AUTO_CLOSE int fd = mkostemp((char *)instance_path(&job->instance, ".restore-XXXXXX", path), O_CLOEXEC);
+
+    if (fd < 0)
+        return err_errno(err, errno, "writing to %s", job->instance.data_dir);
+    unlink(path);
+    int code = place_get(place, name, fd, err);
+    if (code == 0 && lseek(fd, 0, SEEK_SET) < 0)
+        code = err_errno(err, errno, "reading %s", name);
+    const struct stream_source source = backup_file_source(&fd);
+    return code == 0 ? restore_add(restore, &source, err) : code;
+}
+
+static int add_place(struct job *job, struct restore *restore, const char *where, struct err *err)
+{
+    const struct restore_options *wanted = &job->arguments->restore;
+    struct place_names names = { .arena = job->arena };
+    AUTO(place) place = NULL;
+    int code = place_new(where, NULL, &place, err);
+
+    if (code == 0)
+        code = place_list(place, &names, err);
+    if (code == 0)
+        code = archive_choose(&names, wanted->until_revision, wanted->until_time, err);
+    for (size_t i = 0; code == 0 && i < names.items.count && !restore_is_complete(restore); i++) {
+        struct str name = arena_printf(job->arena, STR_FMT, STR_ARG(names.items.items[i]));
+
+        code = name.data ? add_from(job, restore, place, name.data, err) : err_set(err, ERR_NO_MEMORY, "restoring");
+        if (code < 0)
+            err_wrap(err, code, STR_FMT, STR_ARG(name));
+    }
+    place_names_deinit(&names);
+    return code < 0 ? err_wrap(err, code, "%s", where) : 0;
+}
+
+static bool is_place(const char *name)
+{
+    struct stat status;
+
+    return place_is_remote(name) || (stat(name, &status) == 0 && S_ISDIR(status.st_mode));
+}
+
+static int add(struct job *job, struct restore *restore, const char *name, struct err *err)
+{
+    if (!is_place(name))
+        return add_file(job, restore, name, err);
+    if (job->arguments->names.count > 1)
+        return err_set(err, ERR_BAD_REQUEST, "%s: a folder or bucket of backups stands alone", name);
+    return add_place(job, restore, name, err);
+}
+
 static int find_passphrase(struct job *job, struct restore_options *restore, struct err *err)
 {
     const struct arguments *arguments = job->arguments;
@@ -167,7 +227,7 @@ static int build(struct job *job, struct err *err)
     if (code == 0)
         code = restore_new(&restore_options, &restore, err);
     for (size_t i = 0; code == 0 && i < job->arguments->names.count; i++)
-        code = add_file(job, restore, job->arguments->names.items[i], err);
+        code = add(job, restore, job->arguments->names.items[i], err);
     if (code == 0)
         code = restore_end(restore, &job->report, err);
     return code == 0 ? write_files(job, restore, err) : code;

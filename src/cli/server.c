@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/pki.h"
+#include "cli/shipper.h"
 #include "cli/upkeep.h"
 #include "client/informer.h"
 #include "controllers/controllers.h"
@@ -14,7 +15,7 @@
 
 struct arguments {
     struct instance_options common;
-    const char *listen, *advertise, *pod_cidr, *service_cidr;
+    const char *listen, *advertise, *pod_cidr, *service_cidr, *backup_to;
     int ready_fd, loops;
     struct store_retention retention;
 };
@@ -26,6 +27,7 @@ struct control_plane {
     struct executor *executor;
     struct store *store;
     struct upkeep *upkeep;
+    struct shipper *shipper;
     struct node_sessions *sessions;
     struct http_client *agents;
     struct tunnels *tunnels;
@@ -141,6 +143,8 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
         code = open_store(plane, err);
     if (code == 0)
         code = upkeep_new(plane->executor, plane->store, &arguments->retention, &plane->upkeep, err);
+    if (code == 0 && arguments->backup_to)
+        code = shipper_new(plane->executor, plane->store, &plane->instance, arguments->backup_to, &plane->shipper, err);
     if (code == 0)
         code = node_sessions_new(clock_real(), &plane->sessions, err);
     if (code == 0)
@@ -171,13 +175,15 @@ static void stop(struct control_plane *plane)
     http_client_free(plane->agents);
     tls_context_free(plane->tls);
     upkeep_free(plane->upkeep);
+    shipper_free(plane->shipper);
     executor_free(plane->executor);
     node_sessions_free(plane->sessions);
     store_close(plane->store);
     arena_deinit(&plane->arena);
 }
 
-enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS, OPT_HISTORY, OPT_HISTORY_SIZE };
+enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS, OPT_HISTORY, OPT_HISTORY_SIZE,
+       OPT_BACKUP_TO };
 
 static const struct argp_option options[] = {
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
@@ -187,6 +193,8 @@ static const struct argp_option options[] = {
     { "loops", OPT_LOOPS, "N", 0, "network threads (one per processor, at most 4)", 0 },
     { "history", OPT_HISTORY, "TIME", 0, "how long old states are kept (24h); 0: without limit", 0 },
     { "history-size", OPT_HISTORY_SIZE, "BYTES", 0, "what old states may take (2GiB); 0: without limit", 0 },
+    { "backup-to", OPT_BACKUP_TO, "DIR", 0,
+      "keep a backup there that is a few seconds old: a folder, or s3://BUCKET/PREFIX (see caravel restore)", 0 },
     { "ready-fd", OPT_READY_FD, "FD", OPTION_HIDDEN, "write a line there when serving", 0 },
     { 0 },
 };
@@ -203,6 +211,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
     case OPT_READY_FD: arguments->ready_fd = option_number(state, "--ready-fd", value, 0, 1 << 20); return 0;
     case OPT_LOOPS: arguments->loops = option_number(state, "--loops", value, 1, 64); return 0;
+    case OPT_BACKUP_TO: arguments->backup_to = value; return 0;
     case OPT_HISTORY: retention_parse_age(state, value, &arguments->retention); return 0;
     case OPT_HISTORY_SIZE: retention_parse_bytes(state, value, &arguments->retention); return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;

@@ -27,11 +27,11 @@
 
 #define READY_TIMEOUT (60 * 1000)
 #define RESTART_PAUSE_MAX 30
-#define ARGS_MAX 24
+#define ARGS_MAX 32
 
 struct arguments {
     struct instance_options common;
-    const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip, *history, *history_size;
+    const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip, *history, *history_size, *backup_to;
     bool detach;
 };
 
@@ -284,6 +284,8 @@ static void describe_children(struct up *up)
         add_arg(server, "--history", up->arguments.history);
     if (up->arguments.history_size)
         add_arg(server, "--history-size", up->arguments.history_size);
+    if (up->arguments.backup_to)
+        add_arg(server, "--backup-to", up->arguments.backup_to);
     add_arg(agent, "--server", up->url);
     add_arg(agent, "--node-name", up->node_name);
     add_arg(agent, "--node-ip", up->node_ip);
@@ -461,7 +463,8 @@ static int go_to_background(struct up *up, int *ret_parent_status)
     return 0;
 }
 
-enum { OPT_KUBECONFIG = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_NODE_NAME, OPT_NODE_IP, OPT_HISTORY, OPT_HISTORY_SIZE };
+enum { OPT_KUBECONFIG = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_NODE_NAME, OPT_NODE_IP, OPT_HISTORY, OPT_HISTORY_SIZE,
+       OPT_BACKUP_TO };
 
 static const struct argp_option options[] = {
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
@@ -473,6 +476,8 @@ static const struct argp_option options[] = {
     { "service-cidr", OPT_SERVICE_CIDR, "CIDR", 0, "range of service addresses (10.96.0.0/12)", 0 },
     { "history", OPT_HISTORY, "TIME", 0, "how long old states are kept (24h); 0: without limit", 0 },
     { "history-size", OPT_HISTORY_SIZE, "BYTES", 0, "what old states may take (2GiB); 0: without limit", 0 },
+    { "backup-to", OPT_BACKUP_TO, "DIR", 0,
+      "keep a backup there that is a few seconds old: a folder, or s3://BUCKET/PREFIX (see caravel restore)", 0 },
     { 0 },
 };
 
@@ -490,6 +495,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
     case OPT_NODE_NAME: arguments->node_name = value; return 0;
     case OPT_NODE_IP: arguments->node_ip = value; return 0;
+    case OPT_BACKUP_TO: arguments->backup_to = value; return 0;
     case OPT_HISTORY: retention_parse_age(state, arguments->history = value, &retention); return 0;
     case OPT_HISTORY_SIZE: retention_parse_bytes(state, arguments->history_size = value, &retention); return 0;
     case ARGP_KEY_ARG: argp_error(state, "unexpected argument \"%s\"", value); return EINVAL;

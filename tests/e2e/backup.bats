@@ -172,3 +172,93 @@ compare_at() { # DIR REVISION...
   [ "$(ls -d "$dir"/pki.before-* | wc -l)" = 1 ]
   check "$dir"
 }
+
+# What --backup-to has put where, up to a revision: the last name of DIR goes that far.
+shipped() { # DIR REVISION
+  local last
+  last=$(cd "$1" && printf '%s\n' *.backup | tail -1)
+  [ "$((10#$(cut -d- -f2 <<<"$last")))" -ge "$2" ]
+}
+
+@test "a folder gets backups as the server goes; after kill -9 nothing of them is missing" {
+  local there=$BATS_TEST_TMPDIR/there dir=$BATS_TEST_TMPDIR/restored revisions=() i
+  server_stop "$DATA"
+  server_start "$DATA" --backup-to "$there"
+  for i in 1 2 3; do
+    revisions+=("$(create "shipped-$i" x)")
+    retry 60 shipped "$there" "${revisions[-1]}"
+  done
+  server_stop "$DATA" KILL
+  server_start "$DATA" --backup-to "$there"
+  revisions+=("$(create shipped-4 x)")
+  retry 60 shipped "$there" "${revisions[-1]}"
+  [ "$(ls "$there" | grep -c -- '-00000000000000000000.backup')" = 1 ] # it went on where it was
+  server_stop "$DATA" KILL
+  server_start "$DATA"
+  caravel restore "$dir" "$there"
+  compare_at "$dir" "${revisions[@]}"
+  for i in 0 1 2 3; do
+    rm -rf "$dir"
+    caravel restore "$dir" "$there" --as-of "${revisions[i]}" | grep "is at revision ${revisions[i]} "
+    check "$dir"
+  done
+}
+
+@test "a store that was restored to an earlier time begins new backups in the same folder" {
+  local there=$BATS_TEST_TMPDIR/there dir=$BATS_TEST_TMPDIR/restored first second
+  server_stop "$DATA"
+  server_start "$DATA" --backup-to "$there"
+  first=$(create forked-1 x)
+  create forked-2 x
+  second=$(create forked-3 x)
+  retry 60 shipped "$there" "$second"
+  server_stop "$DATA"
+  cp -a "$DATA" "$dir"
+  caravel restore "$dir" "$there" --as-of "$first"
+  server_start "$dir" --backup-to "$there"
+  second=$(DATA=$dir create forked-other x)
+  retry 60 eval "[ \$(ls '$there' | grep -c -- '-00000000000000000000.backup') = 2 ]"
+  server_stop "$dir"
+  rm -rf "$dir"
+  caravel restore "$dir" "$there"
+  server_start "$dir"
+  DATA=$dir api GET "$NAMESPACE/configmaps/forked-other" | tail -1 | grep -qx 200
+  DATA=$dir api GET "$NAMESPACE/configmaps/forked-2" | tail -1 | grep -qx 404
+  server_stop "$dir"
+  check "$dir"
+  server_start "$DATA"
+}
+
+@test "a bucket gets them too, and what it has refused comes later" {
+  local vault=$BATS_TEST_TMPDIR/vault dir=$BATS_TEST_TMPDIR/restored revisions=() i where
+  mkdir -p "$vault"
+  "$BATS_TEST_DIRNAME/s3.py" "$vault" "$vault/.port" 3>&- 4>&- &
+  echo $! >"$BATS_TEST_TMPDIR/s3.pid"
+  retry 60 test -s "$vault/.port"
+  where="s3://vault/clusters/one?endpoint=http://127.0.0.1:$(cat "$vault/.port")&region=eu-test-1"
+  export AWS_ACCESS_KEY_ID=test-id AWS_SECRET_ACCESS_KEY=test/secret
+  server_stop "$DATA"
+  server_start "$DATA" --backup-to "$where"
+  for i in 1 2 3; do
+    revisions+=("$(create "kept-$i" x)")
+    retry 60 shipped "$vault/objects/clusters/one" "${revisions[-1]}"
+  done
+  touch "$vault/.refuse"
+  revisions+=("$(create kept-4 x)")
+  retry 60 grep -q 'is behind: .* status 503 SlowDown' "$DATA/log"
+  rm "$vault/.refuse"
+  retry 60 shipped "$vault/objects/clusters/one" "${revisions[-1]}"
+  server_stop "$DATA" KILL
+  server_start "$DATA"
+  caravel restore "$dir" "$where"
+  compare_at "$dir" "${revisions[@]}"
+  rm -rf "$dir"
+  caravel restore "$dir" "$where" --as-of "${revisions[1]}" | grep "is at revision ${revisions[1]} "
+  check "$dir"
+  [ ! -e "$vault/.bad" ] || { cat "$vault/.bad"; false; }
+  AWS_SECRET_ACCESS_KEY=wrong refuses 'status 403 SignatureDoesNotMatch' caravel restore "$dir" "$where"
+}
+
+teardown() {
+  [ ! -f "$BATS_TEST_TMPDIR/s3.pid" ] || kill "$(cat "$BATS_TEST_TMPDIR/s3.pid")"
+}

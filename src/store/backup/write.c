@@ -184,23 +184,15 @@ static int run(struct job *job, struct err *err)
     return code == 0 ? stream_end(writer, err) : code;
 }
 
-static int write_engine(struct engine *engine, const struct backup_options *options, const struct stream_sink *sink,
-                        struct backup_summary *ret_summary, struct err *err)
+static int write_snapshot(struct job *job, struct backup_summary *ret_summary, struct err *err)
 {
-    struct job job = { .engine = engine, .options = options, .counted = { .sink = sink },
-                       .begun = clock_now(options->clock) };
-    int rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &job.txn);
+    const struct backup_options *options = job->options;
+    int code = run(job, err);
 
-    if (rc)
-        return engine_fail(engine, rc, "backup", err);
-    int code = run(&job, err);
-
-    mdb_txn_abort(job.txn);
-    if (code < 0)
-        return code;
-    *ret_summary = (struct backup_summary){ job.header, job.records, job.counted.bytes,
-                                            clock_now(options->clock) - job.begun };
-    return 0;
+    if (code == 0)
+        *ret_summary = (struct backup_summary){ job->header, job->records, job->counted.bytes,
+                                                clock_now(options->clock) - job->begun };
+    return code;
 }
 
 int backup_write(const char *path, const struct backup_options *options, const struct stream_sink *sink,
@@ -209,14 +201,28 @@ int backup_write(const char *path, const struct backup_options *options, const s
     AUTO(engine) engine = NULL;
     int code = engine_open_readonly(path, &engine, err);
 
-    return code < 0 ? code : write_engine(engine, options, sink, ret_summary, err);
+    if (code < 0)
+        return code;
+    struct job job = { .engine = engine, .options = options, .counted = { .sink = sink },
+                       .begun = clock_now(options->clock) };
+    int rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &job.txn);
+    if (rc)
+        return engine_fail(engine, rc, "backup", err);
+    code = write_snapshot(&job, ret_summary, err);
+    mdb_txn_abort(job.txn);
+    return code;
 }
 
+/* The store may get another engine meanwhile (trouble.c): a snapshot keeps the one it reads. */
 int backup_write_open(struct store *store, const struct backup_options *options, const struct stream_sink *sink,
                       struct backup_summary *ret_summary, struct err *err)
 {
-    AUTO(store_snapshot) snapshot = NULL; /* keeps the engine open, should it be replaced meanwhile */
+    AUTO(store_snapshot) snapshot = NULL;
     int code = store_snapshot_open(store, 0, &snapshot, err);
 
-    return code < 0 ? code : write_engine(snapshot->engine, options, sink, ret_summary, err);
+    if (code < 0)
+        return code;
+    struct job job = { .engine = snapshot->engine, .txn = snapshot->txn, .options = options,
+                       .counted = { .sink = sink }, .begun = clock_now(options->clock) };
+    return write_snapshot(&job, ret_summary, err);
 }
