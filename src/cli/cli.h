@@ -12,7 +12,8 @@ enum command_group { GROUP_CLUSTER, GROUP_OBJECTS, GROUP_PODS, GROUP_OTHER, GROU
 
 /* What the arguments of a command are, for completion. What the value of an option is, its placeholder says: FILE, NAMESPACE,
  * "a|b|c". */
-enum operands { OPERANDS_NONE, OPERANDS_FILES, OPERANDS_TYPES, OPERANDS_TYPES_AND_NAMES, OPERANDS_PODS, OPERANDS_WORDS };
+enum operands { OPERANDS_NONE, OPERANDS_FILES, OPERANDS_TYPES, OPERANDS_TYPES_AND_NAMES, OPERANDS_PODS, OPERANDS_WORDS,
+                OPERANDS_WORD_AND_TYPE };
 
 struct command {
     const char *name, *summary;
@@ -20,7 +21,7 @@ struct command {
     int (*run)(int argc, char **argv); /* argv[0] is the command's name; returns the exit status */
     const struct argp *argp;           /* its options and help; NULL: it has none */
     enum operands operands;
-    const char *words; /* OPERANDS_WORDS: "a|b|c" */
+    const char *words; /* OPERANDS_WORDS, OPERANDS_WORD_AND_TYPE: "a|b|c" */
 };
 extern const struct command commands[];
 extern const size_t command_count;

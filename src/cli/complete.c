@@ -215,6 +215,12 @@ static void offer_operand(struct completion *c)
         else
             puts(":files");
         break;
+    case OPERANDS_WORD_AND_TYPE:
+        if (c->operand_count == 0)
+            offer_alternatives(c, str_from(c->command->words));
+        else if (c->operand_count == 1)
+            offer_types(c);
+        break;
     case OPERANDS_TYPES: offer_types(c); break;
     case OPERANDS_TYPES_AND_NAMES:
         if (!offer_pair(c) && c->operand_count == 0)

@@ -296,6 +296,39 @@ static void test_namespaces(void **state)
     fixture_deinit(&f);
 }
 
+static void test_too_many(void **state)
+{
+    struct fixture f;
+    struct answer a;
+    AUTO_DEINIT(buf, body) = BUF_INIT;
+    const char *uid;
+
+    fixture_init(&f);
+    uid = make(&f, CONFIGMAPS, "{'metadata':{'name':'owner'}}");
+    for (int round = 0; round < 6; round++) {
+        if (round == 3)
+            must(&f, 200, "DELETE", CONFIGMAPS "/owner", NULL);
+        buf_clear(&body);
+        buf_add_cstr(&body, "{'kind':'Transaction','apiVersion':'caravel.io/v1','writes':[");
+        for (int i = 0; i < 350; i++) {
+            int n = round % 3 * 350 + i;
+
+            if (round < 3)
+                buf_printf(&body,
+                           "%s{'method':'POST','path':'" CONFIGMAPS "','body':{'metadata':{'name':'c%d','ownerReferences'"
+                           ":[{'apiVersion':'v1','kind':'ConfigMap','name':'owner','uid':'%s'}]}}}", i ? "," : "", n, uid);
+            else
+                buf_printf(&body, "%s{'method':'DELETE','path':'" CONFIGMAPS "/c%d'}", i ? "," : "", n);
+        }
+        buf_add_cstr(&body, "]}");
+        must(&f, 200, "POST", "/apis/caravel.io/v1/transactions", arena_cstr(f.arena, buf_str(&body)));
+    }
+    a = undo(&f, 413, WHAT(CONFIGMAPS "/owner"));
+    assert_non_null(strstr(a.text, "too many for one transaction"));
+    must(&f, 404, "GET", CONFIGMAPS "/owner", NULL);
+    fixture_deinit(&f);
+}
+
 static void test_custom_objects(void **state)
 {
     struct fixture f;
@@ -362,6 +395,7 @@ int main(void)
         cmocka_unit_test(test_finalizers_and_grace),
         cmocka_unit_test(test_services),
         cmocka_unit_test(test_namespaces),
+        cmocka_unit_test(test_too_many),
         cmocka_unit_test(test_custom_objects),
         cmocka_unit_test(test_dry_run),
         cmocka_unit_test(test_who_may),
