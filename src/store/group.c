@@ -5,7 +5,7 @@
  * touched nothing. When the commit fails, or any change before it, the whole group is void: LMDB forgets it, and every
  * transaction of it gets the error, also those whose comparison failed, since they were compared with what never came
  * to be. Unless there was no room: then the group is run once more without its puts, as deletions make room, on the
- * reserve.
+ * reserve. A deletion keeps the last state, so many of them can use the reserve up: then all history is given up first.
  *
  * A value is spliced once, into a blob that goes into the log, to the caller and to all watchers. The state before
  * comes from the window when the last change of the key is still there, and from the map else.
@@ -248,17 +248,25 @@ static void forget_conflicts(struct store_txn *first)
             err_clear(&txn->err);
 }
 
-/* As run_all(), and once more for the deletions when there is no room. */
+static int run_again(struct store *store, struct store_txn *first, int full)
+{
+    forget_events(&store->group);
+    forget_conflicts(first);
+    return run_all(store, first, full);
+}
+
+/* As run_all(), and once more for the deletions when there is no room; and when that was not enough, without history. */
 static int run_somehow(struct store *store, struct store_txn *first)
 {
     int rc = run_all(store, first, 0);
 
     if (!rc || !engine_lacks_space(store->engine, rc))
         return rc;
-    forget_events(&store->group);
-    forget_conflicts(first);
-    space_release(&store->engine->space);
-    return run_all(store, first, rc);
+    if (space_release(&store->engine->space))
+        rc = run_again(store, first, rc);
+    if (rc && engine_lacks_space(store->engine, rc) && trouble_forget_all(store))
+        rc = run_again(store, first, rc);
+    return rc;
 }
 
 /* Results of those that went through: revisions were given in order, events are in the order of their operations. */

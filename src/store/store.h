@@ -249,7 +249,8 @@ struct store_retention {
 int store_retain(struct store *store, const struct store_retention *retention, struct err *err);
 
 /* Whether writes are taken. A store that is full takes deletions, and makes room by itself: history older than
- * STORE_HISTORY_KEPT is given up. One whose disk fails is reopened until the disk takes writes again; reading goes on. */
+ * STORE_HISTORY_KEPT is given up, and all of it when deletions need the room. One whose disk fails is reopened until
+ * the disk takes writes again; reading goes on. */
 #define STORE_HISTORY_KEPT (5 * 60 * NSEC_PER_SEC)
 enum store_condition { STORE_READY, STORE_FULL, STORE_READ_ONLY, STORE_FAILING };
 /* 0: ready; else the code, and message, that a put gets: ERR_NO_SPACE, ERR_IO, ERR_UNAVAILABLE. */

@@ -70,6 +70,8 @@ void group_run(struct store *store, struct store_txn *first);
 
 /* -- trouble.c: a disk that is full or fails. Writer only -- */
 
+/* Gives up all history, for deletions that find no room even on the reserve. False: that failed, too. */
+bool trouble_forget_all(struct store *store);
 /* Puts were refused. */
 void trouble_no_room(struct store *store, int rc);
 /* A commit went through that would have been refused. */

@@ -1,7 +1,7 @@
 /* trouble.c - what the writer does when the disk does not take what it should.
  *
  * No room: puts are refused, deletions and compaction go on (space.c), history older than a few minutes is given up at
- * once, and when there is room again puts go on. Nothing has to be repaired.
+ * once (all of it when deletions need the room), and when there is room again puts go on. Nothing has to be repaired.
  *
  * Anything else that a commit fails with, EIO, EROFS: the environment is given up. LMDB refuses even readers when its
  * root could not be written, and the kernel tells an error once and then forgets what it has lost. So, at once and then
@@ -60,6 +60,18 @@ static void give_up_history(struct store *store)
         return;
     LOCKED(&store->queue_lock);
     store->compact_floor = MAX(store->compact_floor, revision);
+}
+
+bool trouble_forget_all(struct store *store)
+{
+    revision_t newest = store_revision(store);
+    bool done = false;
+
+    while (newest > 0 && !done)
+        if (compact_step(store, newest, &done, NULL) < 0)
+            return false;
+    /* LMDB uses the pages of a commit again after the next one. */
+    return newest > 0 && compact_step(store, newest, &done, NULL) == 0;
 }
 
 void trouble_no_room(struct store *store, int rc)
