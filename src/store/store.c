@@ -110,6 +110,13 @@ static bool compaction_wanted(struct store *store)
     return store->compact_floor > 0;
 }
 
+/* On the stack of store_compact(): each has its own answer, whatever the compaction after this one comes to. */
+struct compact_waiter {
+    struct compact_waiter *next;
+    bool over;
+    struct err err;
+};
+
 static void compact_some(struct store *store)
 {
     struct err err = { 0 };
@@ -124,8 +131,13 @@ static void compact_some(struct store *store)
     if (done && store->compact_floor > floor)
         return; /* somebody wants more meanwhile */
     store->compact_floor = 0;
-    store->compact_err = err;
-    store->compact_runs++;
+    while (store->compact_waiters) {
+        struct compact_waiter *waiter = store->compact_waiters;
+
+        store->compact_waiters = waiter->next;
+        waiter->err = err;
+        waiter->over = true;
+    }
     cond_broadcast(&store->compact_over);
 }
 
@@ -369,21 +381,23 @@ int store_compact(struct store *store, revision_t revision, struct err *err)
     if (revision == 0 || revision > newest)
         return err_set(err, ERR_INVALID, "cannot compact at revision %llu: the newest is %llu",
                        (unsigned long long)revision, (unsigned long long)newest);
+    struct compact_waiter waiter = { .over = false };
     mutex_lock(&store->queue_lock);
-    uint64_t until = store->compact_runs + 1;
+    waiter.next = store->compact_waiters;
+    store->compact_waiters = &waiter;
     store->compact_floor = MAX(store->compact_floor, revision);
     cond_signal(&store->queue_filled);
     mutex_unlock(&store->queue_lock);
     work_here(store);
 
     LOCKED(&store->queue_lock);
-    while (store->compact_runs < until)
+    while (!waiter.over)
         cond_wait(&store->compact_over, &store->queue_lock);
-    if (store->compact_err.code == ERR_NONE)
+    if (waiter.err.code == ERR_NONE)
         return 0;
     if (err)
-        *err = store->compact_err;
-    return -(int)store->compact_err.code;
+        *err = waiter.err;
+    return -(int)waiter.err.code;
 }
 
 void store_upkeep(struct store *store)

@@ -123,7 +123,6 @@ struct store {
     bool writer_idle, stopping, upkeep_wanted;
     bool working;             /* synchronous: a thread is at it */
     revision_t compact_floor; /* wanted; at most `floor` when there is nothing to do */
-    uint64_t compact_runs;    /* ended, well or not */
-    struct err compact_err;   /* of the last */
+    struct compact_waiter *compact_waiters; /* until it has ended, well or not */
     struct thread writer;
 };
