@@ -8,6 +8,7 @@
 #include "base/rng.h"
 #include "base/vec.h"
 #include "store/store.h"
+#include "tests/disk/disk.h"
 
 #define KEYS 12
 #define TERMS 3
@@ -89,11 +90,9 @@ struct step {
     bool retain;
 };
 
-enum fault_kind { FAULT_NONE, FAULT_NO_SPACE, FAULT_IO, FAULT_SHORT, FAULT_SYNC };
-
 struct phase {
-    enum fault_kind fault;
-    unsigned fault_at, fault_length; /* the nth call, and as many from there */
+    bool faulty;
+    struct disk_fault fault; /* of the disk, while the clients run */
     VEC(struct step) steps[CLIENTS_MAX];
 };
 

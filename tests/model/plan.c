@@ -1,4 +1,6 @@
 /* plan.c - what the clients will do, from a seed. */
+#include <errno.h>
+
 #include "history.h"
 
 #define STEPS_MIN 8
@@ -107,9 +109,16 @@ static struct step plan_step(struct seeded_rng *rng, uint64_t *number)
 
 static void plan_fault(struct seeded_rng *rng, struct phase *phase)
 {
-    phase->fault = (enum fault_kind)(1 + below(rng, FAULT_SYNC));
-    phase->fault_at = 1 + below(rng, 60);
-    phase->fault_length = below(rng, 2) ? 1 : 1 + below(rng, 6);
+    static const struct disk_fault faults[] = {
+        { .call = DISK_WRITE, .error = ENOSPC }, { .call = DISK_WRITE, .error = EIO },
+        { .call = DISK_WRITE, .error = 0 },      { .call = DISK_SYNC, .error = EIO },
+        { .call = DISK_ROOT, .error = EIO },
+    };
+
+    phase->faulty = true;
+    phase->fault = faults[below(rng, ARRAY_LEN(faults))];
+    phase->fault.after = (int)below(rng, phase->fault.call == DISK_WRITE ? 60 : 20);
+    phase->fault.times = below(rng, 2) ? 1 : 1 + (int)below(rng, 6);
 }
 
 void plan_init(struct plan *plan, uint64_t seed)

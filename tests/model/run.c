@@ -4,8 +4,8 @@
 
 #include "base/file.h"
 #include "client.h"
-#include "faults.h"
 #include "store/check.h"
+#include "tests/disk/disk.h"
 
 static nsec_t tick(struct clock *clock)
 {
@@ -78,10 +78,12 @@ static int run_phase(struct run *run, struct client *self, struct client *client
 
     if (code < 0)
         return code;
-    faults_arm(phase->fault, phase->fault_at, phase->fault_length);
+    uint64_t failed = disk_failed();
+    if (phase->faulty)
+        disk_fail(&phase->fault);
     code = start_clients(run, clients, err);
-    run->history->faults |= faults_hit() > 0;
-    faults_arm(FAULT_NONE, 0, 0);
+    run->history->faults |= disk_failed() > failed;
+    disk_heal();
     for (int i = 0; i < run->plan->clients; i++)
         drain(run, &clients[i]);
     client_audit(self);
@@ -150,7 +152,9 @@ int plan_run(const struct plan *plan, struct history *history, struct err *err)
     mutex_init(&run.gate_lock);
     cond_init(&run.gate);
     history->full = plan->map_size < 1u << 20;
+    disk_use(run.path);
     int code = run_all(&run, err);
+    disk_use(NULL);
     cond_deinit(&run.gate);
     mutex_deinit(&run.gate_lock);
     file_remove_tree(run.path, NULL);
