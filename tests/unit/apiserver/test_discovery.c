@@ -206,8 +206,8 @@ static const struct {
       "[+]ping ok\n[+]store ok\n[+]store/writes ok\n[+]poststarthook/bootstrap ok\n[+]sick ok\nreadyz check passed\n" },
     { "/livez?verbose", true, 200, "[+]ping ok\n[+]store ok\nlivez check passed\n" },
     { "/readyz", true, 500,
-      "[+]ping ok\n[+]store ok\n[+]store/writes ok\n[+]poststarthook/bootstrap ok\n[-]sick failed: reason withheld\nreadyz check "
-      "failed\n" },
+      "[+]ping ok\n[+]store ok\n[+]store/writes ok\n[+]poststarthook/bootstrap ok\n[-]sick failed: reason "
+      "withheld\nreadyz check failed\n" },
     { "/readyz?exclude=sick", true, 200, "ok" },
     { "/readyz/sick", true, 500, "internal server error: reason withheld\n" },
     { "/livez/sick", true, 404, NULL },
