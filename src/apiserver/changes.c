@@ -102,8 +102,8 @@ static int write_change(struct page *page, const struct store_change *change, co
 
     jw_begin_object(w);
     jw_field_int(w, "revision", (int64_t)change->revision);
-    if (change->time)
-        jw_field_str(w, "time", api_micro_time_text(change->time, time));
+    if (change->time) /* rounded up: the state as of that time has the change */
+        jw_field_str(w, "time", api_micro_time_text((change->time + 999) / 1000 * 1000, time));
     jw_field_str(w, "type", str_from(type_names[change->kind]));
     jw_field_str(w, "group", key->group);
     jw_field_str(w, "resource", key->plural);
