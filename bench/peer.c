@@ -383,8 +383,7 @@ static bool make_context(struct peer *peer)
     peer->ssl = SSL_CTX_new(TLS_client_method());
     if (!peer->ssl)
         return false;
-    SSL_CTX_set_mode(peer->ssl,
-                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(peer->ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (options->ca && SSL_CTX_load_verify_locations(peer->ssl, options->ca, NULL) != 1)
         return false;
     if (options->ca)
