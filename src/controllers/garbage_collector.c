@@ -26,6 +26,7 @@
 #define KEY_MAX 700
 #define FOREGROUND "foregroundDeletion"
 #define ORPHAN "orphan"
+#define UNSEEN_OWNER_DELAY (2 * NSEC_PER_SEC)
 
 struct collector {
     struct controller base;
@@ -442,6 +443,17 @@ static enum owner_state state_of(const struct object *owner, const struct owner_
     return is_leaving(owner, FOREGROUND) ? OWNER_WAITING : OWNER_THERE;
 }
 
+/* The API knows an owner that no cache has yet, as while a kind is being learned of. Should it go before that is done,
+ * nobody would tell: so the object is looked at again until a cache has its owner, or it has none. */
+static void look_again(struct controller *self, const struct object *object)
+{
+    char text[KEY_MAX];
+    struct str key = key_of(self, object, text);
+
+    if (key.data)
+        controller_add_after(self, key, UNSEEN_OWNER_DELAY);
+}
+
 /* ret_since: the revision that made it so, of an owner that is not simply there; 0: not known. */
 static int look_up_owner(struct controller *self, const struct object *object, const struct owner_reference *reference,
                          enum owner_state *ret_state, uint64_t *ret_since, struct err *err)
@@ -473,8 +485,11 @@ static int look_up_owner(struct controller *self, const struct object *object, c
     if (code < 0 && !is_gone(code))
         return code;
     *ret_state = code < 0 ? OWNER_GONE : state_of(live, reference);
-    if (*ret_state != OWNER_GONE)
+    if (*ret_state != OWNER_GONE) {
         *ret_since = live->revision;
+        if (row_of(self, resource) >= 0)
+            look_again(self, object);
+    }
     err_clear(err);
     return 0;
 }

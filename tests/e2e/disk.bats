@@ -30,8 +30,7 @@ make_keys() { # DIR
 alive() { api GET /livez | grep -qx 200; }
 alive_unread() { api GET /livez/ping | grep -qx 200; } # LMDB notes readers in a file on the disk that hangs
 ready() { api GET /readyz | grep -qx 200; }
-not_alive_unread() { api GET /livez/ping | grep -qx 200; } # LMDB notes readers in a file on the disk that hangs
-ready() { api GET /readyz | grep -q "store/writes failed: $1"; }
+not_ready() { api GET /readyz | grep -q "store/writes failed: $1"; }
 
 server_start() { # CONDITION [OPTION...]
   local condition=$1

@@ -122,9 +122,18 @@ static bool mark_compaction(struct checker *c, const struct row *row)
            push_mark(c, &c->compacting, row->invoked, row->asked ? row->asked : row->until);
 }
 
+/* Where there is no room for deletions the store gives up history by itself, whether or not they then succeed. */
+static bool mark_commit(struct checker *c, const struct row *row)
+{
+    if (!c->history->faults && !c->history->full)
+        return true;
+    return push_mark(c, &c->compacting, row->invoked, c->model.txns.count);
+}
+
 static bool mark_row(struct checker *c, const struct row *row)
 {
     switch (row->kind) {
+    case ROW_COMMIT: return mark_commit(c, row);
     case ROW_READ:
         return row->code < 0 || row->asked > 0 || push_mark(c, &c->seen, row->completed, row->revision);
     case ROW_EVENT:

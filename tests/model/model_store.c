@@ -59,6 +59,8 @@ static uint64_t spoil(uint64_t seed, struct rng *rng, uint64_t *spoilt)
     }
     history_deinit(&history);
     plan_deinit(&plan);
+    if (verdict.bad)
+        fprintf(stderr, "VIOLATION before anything was spoilt, seed %llu: %s\n", NUMBER(seed), verdict.what);
     return missed + verdict.bad;
 }
 
