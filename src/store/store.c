@@ -281,6 +281,7 @@ static void store_deinit(struct store *store)
     cond_deinit(&store->compact_over);
     cond_deinit(&store->queue_filled);
     mutex_deinit(&store->trouble_lock);
+    mutex_deinit(&store->campaign_lock);
     mutex_deinit(&store->queue_lock);
     engine_close(store->engine);
     free(store);
@@ -320,6 +321,9 @@ static int start(struct store *store, const struct store_options *options, struc
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err)
 {
     struct engine *engine;
+
+    if (options->etcd)
+        return err_set(err, ERR_NOT_SUPPORTED, "a store on etcd is not supported yet");
     int code = engine_open(options->path, options->map_size, &engine, err);
 
     if (code < 0)
@@ -334,6 +338,7 @@ int store_open(const struct store_options *options, struct store **ret_store, st
     store->synchronous = options->synchronous;
     store->queue_end = &store->queue;
     mutex_init(&store->trouble_lock);
+    mutex_init(&store->campaign_lock);
     mutex_init(&store->queue_lock);
     cond_init(&store->queue_filled);
     cond_init(&store->compact_over);

@@ -25,8 +25,18 @@ typedef uint64_t revision_t;
 #define STORE_TERM_MAX 400              /* bytes of an index term */
 #define STORE_TERMS_MAX 16              /* of one value */
 
+/* etcd as the place where writes are made: the directory is then a cache that follows it, made anew when it does not
+ * fit. Every server of a cluster has the same endpoints and prefix. */
+struct store_etcd_options {
+    struct str endpoints; /* "h1:2379,h2:2379"; 2379 where no port is said */
+    struct str prefix;    /* of all keys; unset: "/caravel" */
+    struct str ca_pem;    /* unset: plain TCP, not TLS */
+    struct str cert_pem, key_pem, user, password; /* each may be unset */
+};
+
 struct store_options {
     const char *path; /* directory, made if absent; locked against a second process */
+    const struct store_etcd_options *etcd; /* NULL: the directory itself is the store. Copied */
     struct clock *clock;
     size_t map_size;     /* 0: default (256 GiB of address space, sparse) */
     bool synchronous;    /* no writer thread: store_commit() works on the caller's thread, watches are notified there
@@ -73,6 +83,8 @@ struct store_cause {
     struct str actor;   /* user or component: "kubernetes-admin", "system:node:a" */
     struct str rule;    /* what it did: "kubectl create", "deployment-controller: scale up" */
     revision_t trigger; /* the revision that made it act; 0: a person, a timer */
+    revision_t term;    /* of the leadership in which it acts: the write fails with ERR_UNAVAILABLE, nothing written,
+                           unless that still lasts when it is made. 0: whoever leads */
 };
 
 struct store_result {
@@ -207,6 +219,46 @@ int store_watch_step(struct store_watch *watch, struct store_event **ret_event, 
 /* The revision up to which the last "none now" was certain: what a bookmark may say. */
 revision_t store_watch_progress(struct store_watch *watch);
 
+/* -- several servers on one etcd -- */
+
+bool store_is_shared(const struct store *store);
+
+/* Calls done() when everything that anybody was told before this call is written can be read here: on the caller's
+ * thread at once for a store that is not shared; else on one of the store's, where it must not block. code 0, or
+ * ERR_UNAVAILABLE: etcd does not answer. All who wait share one question to it. */
+struct store_sync {
+    void (*done)(struct store_sync *sync, int code);
+    void *arg;
+    struct err err;
+    struct store_sync *next; /* the store's */
+};
+void store_sync_async(struct store *store, struct store_sync *sync);
+int store_sync(struct store *store, struct err *err); /* blocks */
+
+/* Of all servers that campaign one leads. A store that is not shared is led at once, in term 1, until the end. */
+struct store_campaign_options {
+    struct str name;    /* of this server, unlike all others' */
+    struct str address; /* "host:port" where the others reach its API */
+    /* term > 0: this server leads from now on; 0: no longer. On a thread of the campaign's own, where it may block; each
+     * term is ended before another is begun. The writes of a term that is over fail by themselves (store_cause.term). */
+    void (*changed)(void *arg, revision_t term);
+    void *arg;
+};
+struct store_campaign; /* one for a store */
+int store_campaign_start(struct store *store, const struct store_campaign_options *options,
+                         struct store_campaign **ret_campaign, struct err *err);
+/* Ends the term, so that another server leads at once; changed(0) has returned by then. */
+struct store_campaign *store_campaign_end(struct store_campaign *campaign);
+DEFINE_AUTO(store_campaign, store_campaign_end)
+
+#define STORE_LEADER_NAME_MAX 256
+struct store_leader {
+    char name[STORE_LEADER_NAME_MAX], address[STORE_LEADER_NAME_MAX];
+    revision_t term; /* 0: nobody leads, or it is not known */
+    bool self;
+};
+void store_leader(struct store *store, struct store_leader *ret_leader);
+
 /* -- history: what happened, when, and who did it -- */
 
 struct store_change {
@@ -252,7 +304,7 @@ int store_retain(struct store *store, const struct store_retention *retention, s
  * STORE_HISTORY_KEPT is given up, and all of it when deletions need the room. One whose disk fails is reopened until
  * the disk takes writes again; reading goes on. */
 #define STORE_HISTORY_KEPT (5 * 60 * NSEC_PER_SEC)
-enum store_condition { STORE_READY, STORE_FULL, STORE_READ_ONLY, STORE_FAILING };
+enum store_condition { STORE_READY, STORE_FULL, STORE_READ_ONLY, STORE_FAILING, STORE_CUT_OFF /* from etcd */ };
 /* 0: ready; else the code, and message, that a put gets: ERR_NO_SPACE, ERR_IO, ERR_UNAVAILABLE. */
 int store_ready(struct store *store, enum store_condition *ret_condition, struct err *err);
 const char *store_condition_name(enum store_condition condition); /* "read-only" */

@@ -117,6 +117,9 @@ struct store {
     enum store_condition condition;
     struct err trouble;
 
+    struct mutex campaign_lock;
+    struct store_campaign *campaign; /* under it; NULL: none */
+
     struct mutex queue_lock; /* of all below */
     struct cond queue_filled, compact_over;
     struct store_txn *queue, **queue_end;

@@ -38,7 +38,7 @@ int store_ready(struct store *store, enum store_condition *ret_condition, struct
 
 const char *store_condition_name(enum store_condition condition)
 {
-    static const char *const names[] = { "ready", "full", "read-only", "failing" };
+    static const char *const names[] = { "ready", "full", "read-only", "failing", "cut off from etcd" };
 
     return names[condition];
 }
