@@ -152,6 +152,13 @@ int apiserver_add_health_check(struct apiserver *server, const struct health_che
     return vec_push(&server->health_checks, check) < 0 ? err_set(err, ERR_NO_MEMORY, "health check") : 0;
 }
 
+void apiserver_lead(struct apiserver *server, revision_t term)
+{
+    atomic_store(&server->term, term);
+    if (term)
+        customs_resume(server->customs);
+}
+
 void apiserver_uuid(struct apiserver *server, char out[UUID_LEN + 1])
 {
     LOCKED(&server->lock);

@@ -43,6 +43,13 @@ struct http_handler apiserver_handler(struct apiserver *server);
  * share one decoded object an event with all others. Free all clients before the server. */
 int apiserver_local_client(struct apiserver *server, struct str user, struct client **ret_client, struct err *err);
 
+/* The same for those who act for the leader: their writes fail with ERR_UNAVAILABLE once that term is over. */
+int apiserver_term_client(struct apiserver *server, struct str user, revision_t term, struct client **ret_client,
+                          struct err *err);
+/* From now on (term > 0) this server does in the background what one server of a cluster does for all, or no longer does
+ * (0). On a store that is not shared it always does. Any thread. */
+void apiserver_lead(struct apiserver *server, revision_t term);
+
 /* A check behind /livez, /readyz and /healthz: "[+]name ok". check() runs on an executor; what it says about a failure is
  * logged nowhere and not shown to clients. Before the handler is in use; the struct must stay. */
 struct health_check {

@@ -3,7 +3,8 @@
  * A reload reads all definitions, keeps those that have not changed, compiles the others, and swaps the table's pointer
  * under a lock that is otherwise only held for a look-up: requests for built-in resources never come near it. A write
  * of a definition reloads before it is answered, so who created one can use it at once. A definition that does not
- * compile (it was stored by something else than this server) is left out. */
+ * compile (it was stored by something else than this server) is left out. Where several servers share the store, each
+ * also reloads when it sees that another has written a definition; only the one that leads works on those that go. */
 #include "api/resources.h"
 #include "apiserver/custom_internal.h"
 #include "apiserver/discovery.h"
@@ -163,13 +164,19 @@ static bool any_unsettled(struct customs *customs)
     return false;
 }
 
+static void follow_task(void *arg);
+
 static void clean_up_task(void *arg)
 {
     struct customs *customs = arg;
+    bool shared = store_is_shared(customs->server->options.store);
 
+    if (shared && !customs->watch)
+        follow_task(customs);
     if (atomic_exchange(&customs->stale, false))
         customs_reload(customs);
-    customs_clean_up(customs);
+    if (!shared || atomic_load(&customs->server->term))
+        customs_clean_up(customs);
 }
 
 void customs_resume(struct customs *customs)
@@ -255,6 +262,48 @@ const struct resource *custom_find_any(struct customs *customs, struct str group
     return NULL;
 }
 
+/* -- definitions that other servers write -- */
+
+/* The store's thread. */
+static void written_elsewhere(void *arg)
+{
+    struct customs *customs = arg;
+
+    LOCKED(&customs->timer_lock);
+    if (!customs->stopping)
+        strand_post(customs->strand, follow_task, customs, NULL);
+}
+
+static int follow(struct customs *customs, struct err *err)
+{
+    struct store *store = customs->server->options.store;
+
+    customs->watch = store_watch_close(customs->watch);
+    return store_watch_open(store, RESOURCE_APIEXTENSIONS_K8S_IO_CUSTOMRESOURCEDEFINITIONS.store_prefix,
+                            store_revision(store), written_elsewhere, customs, &customs->watch, err);
+}
+
+/* All that the watch has now is one reload. */
+static void follow_task(void *arg)
+{
+    struct customs *customs = arg;
+    struct store_event *event;
+    bool any = false;
+    int code = customs->watch ? 0 : -ERR_EXPIRED;
+
+    while (code == 0 && (code = store_watch_next(customs->watch, &event, NULL)) > 0) {
+        store_event_unref(event);
+        any = true;
+        code = 0;
+    }
+    if (code < 0 && follow(customs, NULL) < 0)
+        customs_again(customs, NSEC_PER_SEC);
+    if (any || code < 0)
+        customs_reload(customs);
+    if (code < 0 && customs->watch)
+        written_elsewhere(customs);
+}
+
 int customs_new(struct apiserver *server, struct customs **ret_customs, struct err *err)
 {
     struct customs *customs = calloc(1, sizeof *customs);
@@ -267,6 +316,8 @@ int customs_new(struct apiserver *server, struct customs **ret_customs, struct e
     mutex_init(&customs->loading);
     mutex_init(&customs->timer_lock);
     code = strand_new(server->options.executor, &customs->strand, err);
+    if (code == 0 && store_is_shared(server->options.store) && (code = follow(customs, err)) == 0)
+        written_elsewhere(customs);
     if (code == 0)
         code = reload(customs, err);
     if (code < 0) {
@@ -290,6 +341,7 @@ struct customs *customs_free(struct customs *customs)
     mutex_unlock(&customs->timer_lock);
     executor_cancel_wait(customs->server->options.executor, timer);
     strand_free(customs->strand);
+    store_watch_close(customs->watch);
     table_free(customs->table);
     mutex_deinit(&customs->timer_lock);
     mutex_deinit(&customs->loading);

@@ -22,6 +22,7 @@ static void begin(struct request *request, struct apiserver *server, struct aren
     request->resource = resource;
     request->rules = rules;
     request->rule = STR("custom-resources: clean up");
+    request->term = atomic_load(&server->term);
     request->info = (struct request_info){ .is_resource = true,
                                            .verb = verb,
                                            .path = STR("/"),

@@ -38,6 +38,7 @@ struct customs {
     struct mutex loading; /* one reload at a time */
     atomic_bool stale;    /* a reload failed (no memory): it is tried again */
     struct strand *strand;
+    struct store_watch *watch; /* of definitions that other servers write; the strand's. NULL: there are none */
     struct mutex timer_lock;
     struct executor_timer *timer; /* another round of cleaning up */
     bool stopping;

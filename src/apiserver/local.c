@@ -19,6 +19,7 @@ struct local_client {
     struct client client;
     struct apiserver *server;
     struct user user;
+    revision_t term;
     char name[];
 };
 
@@ -62,6 +63,7 @@ static int local_request(struct local_client *local, const struct client_call *c
     request->patch_kind = patches[call->patch_kind];
     request->rule = call->rule;
     request->trigger = call->trigger;
+    request->term = local->term;
     request->info = (struct request_info){
         .is_resource = true,
         .verb = verb,
@@ -322,6 +324,12 @@ static struct client *local_free(struct client *client)
 
 int apiserver_local_client(struct apiserver *server, struct str user, struct client **ret_client, struct err *err)
 {
+    return apiserver_term_client(server, user, 0, ret_client, err);
+}
+
+int apiserver_term_client(struct apiserver *server, struct str user, revision_t term, struct client **ret_client,
+                          struct err *err)
+{
     static const struct client_ops ops = { .call = local_call, .watch = local_watch, .free = local_free };
     struct local_client *local = calloc(1, sizeof *local + user.len + 1);
 
@@ -329,6 +337,7 @@ int apiserver_local_client(struct apiserver *server, struct str user, struct cli
         return err_set(err, ERR_NO_MEMORY, "client");
     local->client.ops = &ops;
     local->server = server;
+    local->term = term;
     memcpy(local->name, user.data, user.len);
     authn_local(str_of(local->name, user.len), &local->user);
     *ret_client = &local->client;

@@ -50,6 +50,7 @@ struct store_cause request_cause(const struct request *request)
         .actor = request->user.name,
         .rule = request->rule.data ? request->rule : str_from(verb_name(request->info.verb)),
         .trigger = request->trigger,
+        .term = request->term,
     };
 }
 

@@ -62,6 +62,7 @@ struct request {
     const struct overlay *overlay; /* what earlier writes of the same transaction will have done; NULL: it is alone */
     struct str rule;   /* for the cause; unset: the verb */
     uint64_t trigger;
+    revision_t term; /* for the cause: of the leadership it is made in; 0: whoever leads */
     bool dry_run;
     bool local;                /* from inside the process: no field warnings, no shapes */
     enum body_kind patch_kind; /* local patches */

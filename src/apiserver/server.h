@@ -21,6 +21,7 @@ struct apiserver {
     struct metrics *metrics;
     atomic_ulong facts_made;  /* events that were parsed to tell whose they are */
     atomic_bool bootstrapped; /* what a new cluster has is there */
+    _Atomic revision_t term;  /* in which this server leads; 0: it does not */
     struct mutex lock;   /* of options.rng and of streams */
     struct list streams; /* long answers under way (stream.c) */
     struct cond streams_gone;

@@ -62,7 +62,7 @@ static error_t parse_instance(int key, char *value, struct argp_state *state)
     }
 }
 
-static const struct argp instance_argp = { instance_argp_options, parse_instance, NULL, NULL, NULL, NULL, NULL };
+const struct argp instance_argp = { instance_argp_options, parse_instance, NULL, NULL, NULL, NULL, NULL };
 const struct argp_child instance_children[] = { { &instance_argp, 0, NULL, 0 }, { 0 } };
 
 static int parse(const struct argp *argp, int argc, char **argv, unsigned flags, void *arguments)

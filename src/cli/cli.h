@@ -81,6 +81,7 @@ struct instance_options {
     const char *instance, *data_dir;
     bool verbose; /* log_set_level() was called already */
 };
+extern const struct argp instance_argp;
 extern const struct argp_child instance_children[];
 /* Parses a command line. 0, or the exit status after a message. */
 int cli_parse(const struct argp *argp, int argc, char **argv, void *arguments);

@@ -1,20 +1,21 @@
 /* server.c - caravel server: store, API server, scheduler and controllers in one process. */
+#include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "apiserver/apiserver.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "cli/leading.h"
 #include "cli/pki.h"
-#include "cli/shipper.h"
+#include "cli/store_options.h"
 #include "cli/upkeep.h"
-#include "client/informer.h"
-#include "controllers/controllers.h"
-#include "scheduler/scheduler.h"
 
 #define EXECUTOR_THREADS 64
 
 struct arguments {
     struct instance_options common;
+    struct store_flags store;
     const char *listen, *advertise, *pod_cidr, *service_cidr, *backup_to;
     int ready_fd, loops;
     struct store_retention retention;
@@ -25,29 +26,34 @@ struct control_plane {
     struct instance instance;
     struct arena arena;
     struct executor *executor;
+    struct store_place place;
     struct store *store;
     struct upkeep *upkeep;
-    struct shipper *shipper;
     struct node_sessions *sessions;
     struct http_client *agents;
     struct tunnels *tunnels;
     struct apiserver *api;
-    struct client *system, *scheduler_client, *controllers_client;
-    struct informers *informers;
-    struct event_recorder *scheduler_events, *controllers_events;
-    struct scheduler *scheduler;
-    struct controllers *controllers;
     struct tls_context *tls;
     struct http_server *http;
+    struct leading *leading;
+    char name[STORE_LEADER_NAME_MAX], reached_at[STORE_LEADER_NAME_MAX]; /* as the other servers know it */
 };
 
 static int open_store(struct control_plane *plane, struct err *err)
 {
     char path[INSTANCE_PATH_MAX];
-    const struct store_options options = { .path = instance_path(&plane->instance, "store", path),
-                                           .clock = clock_real() };
+    int code = store_place_folder(&plane->place, &plane->instance, path, err);
+    const struct store_options options = { .path = path, .clock = clock_real(),
+                                           .etcd = plane->place.shared ? &plane->place.etcd : NULL };
 
-    return store_open(&options, &plane->store, err);
+    if (code == 0 && plane->place.exposed)
+        log_warn("store", "what goes to etcd and comes from there can be read and changed on its way: it is plain TCP; "
+                          "see --etcd-cafile");
+    if (code == 0)
+        code = store_open(&options, &plane->store, err);
+    if (code == 0 && plane->place.shared && !store_is_shared(plane->store))
+        return err_set(err, ERR_NOT_SUPPORTED, "--store: this program cannot keep anything in etcd");
+    return code;
 }
 
 static int make_agents_client(struct control_plane *plane, struct err *err)
@@ -101,37 +107,22 @@ static int serve(struct control_plane *plane, const struct listen_address *addre
     return http_server_start(&options, &plane->http, err);
 }
 
-static int make_components(struct control_plane *plane, const struct arguments *arguments, struct err *err)
+static int lead(struct control_plane *plane, const struct arguments *arguments, const struct listen_address *address,
+                struct err *err)
 {
-    struct executor *executor = plane->executor;
-    int code = apiserver_local_client(plane->api, STR("system:caravel"), &plane->system, err);
+    const char *host = arguments->advertise ? arguments->advertise : address->host;
+    char self[HOST_NAME_MAX + 1] = "server";
 
-    if (code == 0)
-        code = apiserver_local_client(plane->api, STR("system:kube-scheduler"), &plane->scheduler_client, err);
-    if (code == 0)
-        code = apiserver_local_client(plane->api, STR("system:kube-controller-manager"), &plane->controllers_client, err);
-    if (code == 0)
-        code = informers_new(plane->system, executor, rng_system(), &plane->informers, err);
-    if (code == 0)
-        code = event_recorder_new(plane->scheduler_client, executor, rng_system(), STR("default-scheduler"), STR(""),
-                                  &plane->scheduler_events, err);
-    if (code == 0)
-        code = event_recorder_new(plane->controllers_client, executor, rng_system(), STR("controller-manager"), STR(""),
-                                  &plane->controllers_events, err);
-    if (code < 0)
-        return code;
-    const struct scheduler_options scheduler = { .informers = plane->informers, .client = plane->scheduler_client,
-                                                 .executor = executor, .rng = rng_system(),
-                                                 .events = plane->scheduler_events };
-    const struct controllers_options controllers = {
-        .informers = plane->informers, .client = plane->controllers_client, .executor = executor, .rng = rng_system(),
-        .events = plane->controllers_events, .sessions = plane->sessions, .cluster_cidr = str_from(arguments->pod_cidr),
+    gethostname(self, sizeof self - 1);
+    snprintf(plane->reached_at, sizeof plane->reached_at, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, address->port);
+    snprintf(plane->name, sizeof plane->name, "%s %s", self, plane->reached_at);
+    const struct leading_options options = {
+        .store = plane->store, .api = plane->api, .executor = plane->executor, .sessions = plane->sessions,
+        .instance = &plane->instance, .backup_to = arguments->backup_to, .pod_cidr = str_from(arguments->pod_cidr),
+        .name = str_from(plane->name), .address = str_from(plane->reached_at),
     };
 
-    code = scheduler_new(&scheduler, &plane->scheduler, err);
-    if (code == 0)
-        code = controllers_new(&controllers, &plane->controllers, err);
-    return code == 0 ? informers_start(plane->informers, err) : code;
+    return leading_start(&options, &plane->leading, err);
 }
 
 static int start(struct control_plane *plane, const struct arguments *arguments, const struct listen_address *address,
@@ -143,8 +134,6 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
         code = open_store(plane, err);
     if (code == 0)
         code = upkeep_new(plane->executor, plane->store, &arguments->retention, &plane->upkeep, err);
-    if (code == 0 && arguments->backup_to)
-        code = shipper_new(plane->executor, plane->store, &plane->instance, arguments->backup_to, &plane->shipper, err);
     if (code == 0)
         code = node_sessions_new(clock_real(), &plane->sessions, err);
     if (code == 0)
@@ -155,27 +144,18 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
         code = apiserver_bootstrap(plane->api, str_from(arguments->advertise), address->port, err);
     if (code == 0)
         code = serve(plane, address, arguments->loops, err);
-    return code == 0 ? make_components(plane, arguments, err) : code;
+    return code == 0 ? lead(plane, arguments, address, err) : code;
 }
 
 static void stop(struct control_plane *plane)
 {
     http_server_stop(plane->http);
-    informers_stop(plane->informers);
-    scheduler_free(plane->scheduler);
-    controllers_free(plane->controllers);
-    informers_free(plane->informers);
-    event_recorder_free(plane->scheduler_events);
-    event_recorder_free(plane->controllers_events);
-    client_free(plane->system);
-    client_free(plane->scheduler_client);
-    client_free(plane->controllers_client);
+    leading_end(plane->leading);
     apiserver_free(plane->api);
     tunnels_free(plane->tunnels);
     http_client_free(plane->agents);
     tls_context_free(plane->tls);
     upkeep_free(plane->upkeep);
-    shipper_free(plane->shipper);
     executor_free(plane->executor);
     node_sessions_free(plane->sessions);
     store_close(plane->store);
@@ -204,7 +184,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct arguments *arguments = state->input;
 
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->common;
+        state->child_inputs[1] = &arguments->store;
+        return 0;
     case 'l': arguments->listen = value; return 0;
     case OPT_ADVERTISE: arguments->advertise = value; return 0;
     case OPT_POD_CIDR: arguments->pod_cidr = value; return 0;
@@ -222,7 +205,7 @@ static error_t parse(int key, char *value, struct argp_state *state)
 const struct argp server_argp = {
     options, parse, NULL,
     "Runs the control plane: store, API server, scheduler and controllers.\v"
-    "Certificates are expected in DIR/pki, where `caravel up` makes them.", instance_children, NULL, NULL,
+    "Certificates are expected in DIR/pki, where `caravel up` makes them.", server_children, NULL, NULL,
 };
 
 int server_main(int argc, char **argv)
@@ -241,6 +224,8 @@ int server_main(int argc, char **argv)
     arena_init(&plane.arena, 0);
     int code = instance_resolve(&arguments.common, &plane.instance, &err);
 
+    if (code == 0)
+        code = store_place_parse(&plane.arena, &arguments.store, &plane.place, &err);
     if (code == 0)
         code = listen_parse(arguments.listen, &address, &err);
     if (code < 0) {

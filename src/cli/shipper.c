@@ -93,6 +93,7 @@ static int make(struct shipper *shipper, struct store *store, const char *where,
     struct archive_options options = {
         .store = store, .where = where, .folder = shipper->instance->data_dir, .instance = shipper->instance->name,
         .clock = clock_real(), .rng = rng_system(), .increments = INCREMENTS, .files = load_files, .ctx = shipper,
+        .fresh = store_is_shared(store),
     };
     int code = passphrase_given(shipper->passphrase_arena, NULL, &options.passphrase, err);
 
@@ -118,15 +119,14 @@ int shipper_new(struct executor *executor, struct store *store, const struct ins
                    ? make(shipper, store, where, err)
                    : err_set(err, ERR_NO_MEMORY, "--backup-to");
     if (code < 0) {
-        shipper->pause = 0;
-        shipper_free(shipper);
+        shipper_free(shipper, false);
         return err_wrap(err, code, "--backup-to");
     }
     *ret_shipper = shipper;
     return 0;
 }
 
-struct shipper *shipper_free(struct shipper *shipper)
+struct shipper *shipper_free(struct shipper *shipper, bool last_round)
 {
     struct executor_timer *timer;
 
@@ -142,7 +142,7 @@ struct shipper *shipper_free(struct shipper *shipper)
         executor_cancel_wait(shipper->executor, timer);
     } while (timer);
     atomic_store(&shipper->stop, false);
-    if (shipper->archive && shipper->pause == INTERVAL && !archive_wants_full(shipper->archive))
+    if (last_round && shipper->archive && shipper->pause == INTERVAL && !archive_wants_full(shipper->archive))
         run_round(shipper);
     archive_free(shipper->archive);
     place_free(shipper->place);

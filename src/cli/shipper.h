@@ -10,5 +10,5 @@ struct shipper;
 /* Starts; what is handed in must outlive it. Troubles go to the log. ERR_BAD_REQUEST and others: that is no place. */
 int shipper_new(struct executor *executor, struct store *store, const struct instance *instance, const char *where,
                 struct shipper **ret_shipper, struct err *err);
-/* Sends what has changed since the last round, if that went well. */
-struct shipper *shipper_free(struct shipper *shipper);
+/* last_round: sends what has changed since the one before, if that went well; as slow as the place is. */
+struct shipper *shipper_free(struct shipper *shipper, bool last_round);

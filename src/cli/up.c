@@ -21,16 +21,18 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "cli/pki.h"
+#include "cli/store_options.h"
 #include "cli/up_check.h"
 #include "cli/upkeep.h"
 #include "client/kubeconfig.h"
 
 #define READY_TIMEOUT (60 * 1000)
 #define RESTART_PAUSE_MAX 30
-#define ARGS_MAX 32
+#define ARGS_MAX 64
 
 struct arguments {
     struct instance_options common;
+    struct store_flags store;
     const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip, *history, *history_size, *backup_to;
     bool detach;
 };
@@ -48,6 +50,8 @@ struct up {
     struct arguments arguments;
     struct instance instance;
     struct listen_address listen;
+    struct arena arena; /* of place */
+    struct store_place place;
     char node_name[65], node_ip[64], url[128], pod_cidr[32];
     FILE *out;          /* where the stages are told */
     nsec_t begun;
@@ -148,10 +152,14 @@ static void choose_pod_cidr(struct up *up)
 
 static int prepare(struct up *up, int *ret_lock, struct err *err)
 {
+    char folder[INSTANCE_PATH_MAX];
     int code = instance_resolve(&up->arguments.common, &up->instance, err);
 
+    arena_init(&up->arena, 0);
     choose_node(up);
     choose_pod_cidr(up);
+    if (code == 0)
+        code = store_place_parse(&up->arena, &up->arguments.store, &up->place, err);
     if (code == 0)
         code = listen_parse(up->arguments.listen, &up->listen, err);
     if (code == 0)
@@ -165,6 +173,8 @@ static int prepare(struct up *up, int *ret_lock, struct err *err)
         code = check_machine(err);
     if (code == 0)
         code = instance_claim(&up->instance, err);
+    if (code == 0)
+        code = store_place_folder(&up->place, &up->instance, folder, err);
     if (code == 0)
         code = take_lock(up, ret_lock, err);
     if (code == 0)
@@ -263,6 +273,11 @@ static void add_arg(struct child *child, const char *name, const char *value)
         child->args[count] = value;
 }
 
+static void add_store_flag(void *arg, const char *name, const char *value)
+{
+    add_arg(arg, name, value);
+}
+
 static void describe_children(struct up *up)
 {
     struct child *server = &up->children[CHILD_SERVER], *agent = &up->children[CHILD_AGENT];
@@ -286,6 +301,7 @@ static void describe_children(struct up *up)
         add_arg(server, "--history-size", up->arguments.history_size);
     if (up->arguments.backup_to)
         add_arg(server, "--backup-to", up->arguments.backup_to);
+    store_flags_each(&up->arguments.store, add_store_flag, server);
     add_arg(agent, "--server", up->url);
     add_arg(agent, "--node-name", up->node_name);
     add_arg(agent, "--node-ip", up->node_ip);
@@ -487,7 +503,10 @@ static error_t parse(int key, char *value, struct argp_state *state)
     struct store_retention retention; /* parsed by the server; here a bad one is told early */
 
     switch (key) {
-    case ARGP_KEY_INIT: state->child_inputs[0] = &arguments->common; return 0;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &arguments->common;
+        state->child_inputs[1] = &arguments->store;
+        return 0;
     case 'l': arguments->listen = value; return 0;
     case 'D': arguments->detach = true; return 0;
     case OPT_KUBECONFIG: arguments->kubeconfig = value; return 0;
@@ -507,7 +526,7 @@ const struct argp up_argp = {
     options, parse, NULL,
     "Turns this machine into a Kubernetes cluster: one server and one node.\v"
     "Stays in the foreground until Ctrl-C, or with --detach until `caravel down`. Pods outlive it; "
-    "`caravel down --purge` removes them.", instance_children, NULL, NULL,
+    "`caravel down --purge` removes them.", server_children, NULL, NULL,
 };
 
 int up_main(int argc, char **argv)

@@ -293,7 +293,8 @@ int archive_new(const struct archive_options *options, struct archive **ret_arch
     if (!archive || asprintf(&archive->note_path, "%s/backup-to.json", options->folder) < 0)
         return err_set(err, ERR_NO_MEMORY, "backup");
     archive->options = *options;
-    read_note(archive);
+    if (!options->fresh)
+        read_note(archive);
     *ret_archive = TAKE(archive);
     return 0;
 }

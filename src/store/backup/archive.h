@@ -16,6 +16,7 @@ struct archive_options {
     struct clock *clock;
     struct rng *rng;
     unsigned increments; /* after so many of them comes a full backup */
+    bool fresh; /* begin with a full one whatever the folder's note says: others have written to the place since */
     /* What a full backup has beside the store; called when one is made. *ret_files last until the next call. */
     int (*files)(void *ctx, const struct backup_file **ret_files, size_t *ret_count, struct err *err);
     void *ctx;
