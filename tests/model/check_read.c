@@ -3,10 +3,10 @@
 
 static bool check_snapshot(struct checker *c, const struct row *row)
 {
-    revision_t oldest = oldest_newest(c, row->invoked), youngest = youngest_newest(c, row->completed);
+    revision_t oldest = oldest_newest(c, row), youngest = youngest_newest(c, row->completed);
 
     if (row->code == -ERR_EXPIRED)
-        return (row->asked && row->asked < floor_at_most(c, row->completed)) ||
+        return (row->asked && row->asked < floor_at_most(c, row)) ||
                accuse(c, row, "expired, and nobody compacted up to there");
     if (row->code == -ERR_INVALID)
         return row->asked > oldest || accuse(c, row, "in the future, but it had been seen before");
@@ -16,7 +16,7 @@ static bool check_snapshot(struct checker *c, const struct row *row)
         return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
     if (row->asked && row->revision != row->asked)
         return accuse(c, row, "asked for revision %llu", (unsigned long long)row->asked);
-    if (row->asked && row->asked < floor_at_least(c, row->invoked))
+    if (row->asked && row->asked < floor_at_least(c, row))
         return accuse(c, row, "shows what had been compacted before");
     if (!row->asked && row->revision < oldest)
         return accuse(c, row, "shows revision %llu when %llu had been seen already", (unsigned long long)row->revision,
@@ -103,7 +103,7 @@ static bool check_get(struct checker *c, const struct row *row)
 static bool check_change_at(struct checker *c, const struct row *row)
 {
     revision_t at = row->until && row->until < row->revision ? row->until : row->revision;
-    revision_t floor = floor_at_most(c, row->completed);
+    revision_t floor = floor_at_most(c, row);
     const struct version *want = model_change(&c->model, row->query.key, at);
     const struct seen_event *got = &row->event;
 
@@ -135,8 +135,9 @@ static const struct version *next_change(const struct checker *c, revision_t rev
 /* The time of a commit lies between its invocation and its completion. */
 static bool check_time(struct checker *c, const struct row *row)
 {
-    revision_t floor = floor_at_most(c, row->completed);
+    revision_t floor = floor_at_most(c, row);
     const struct version *next;
+    const struct row *txn;
 
     if (row->query_code == -ERR_EXPIRED) {
         next = next_change(c, floor);
@@ -147,7 +148,8 @@ static bool check_time(struct checker *c, const struct row *row)
         return accuse(c, row, "looking for a time failed: %s", err_name((enum err_code)-row->query_code));
     if (row->found == 0 || row->found > row->revision)
         return accuse(c, row, "the revision of a time is %llu", (unsigned long long)row->found);
-    if ((nsec_t)c->model.txns.items[row->found - 1]->invoked > row->time)
+    txn = model_txn(&c->model, row->found);
+    if (txn && txn->revision == row->found && (nsec_t)txn->invoked > row->time)
         return accuse(c, row, "at the time %lld revision %llu had not been asked for", (long long)row->time,
                       (unsigned long long)row->found);
     next = next_change(c, row->found);

@@ -30,15 +30,15 @@ static const struct version *next_wanted(const struct checker *c, struct followe
 static bool check_opening(struct checker *c, const struct row *row)
 {
     if (row->code == -ERR_EXPIRED)
-        return row->asked < floor_at_most(c, row->completed) || accuse(c, row, "expired, and nobody compacted up to there");
+        return row->asked < floor_at_most(c, row) || accuse(c, row, "expired, and nobody compacted up to there");
     if (row->code == -ERR_INVALID)
-        return row->asked > (row->until ? row->until : oldest_newest(c, row->invoked)) ||
+        return row->asked > (row->until ? row->until : oldest_newest(c, row)) ||
                accuse(c, row, "in the future, but it had been seen before");
     if (row->code < 0)
         return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
     if (row->asked > youngest_newest(c, row->completed))
         return accuse(c, row, "opened behind revision %llu, which cannot have been there", (unsigned long long)row->asked);
-    return row->asked >= floor_at_least(c, row->invoked) || accuse(c, row, "opened at what had been compacted before");
+    return row->asked >= floor_at_least(c, row) || accuse(c, row, "opened at what had been compacted before");
 }
 
 static bool check_cause(struct checker *c, const struct row *row, const struct version *want)
@@ -62,7 +62,7 @@ static bool check_before(struct checker *c, const struct follower *f, const stru
 
     if (f->listing) /* links to what may be forgotten */
         return got->previous_revision == want->previous_any ||
-               (!got->previous_revision && want->previous_any <= floor_at_most(c, row->completed)) ||
+               (!got->previous_revision && want->previous_any <= floor_at_most(c, row)) ||
                accuse(c, row, "the change before it was %llu", (unsigned long long)want->previous_any);
     if (got->previous_revision != want->previous || got->previous.number != want->previous_value.number ||
         got->previous.spliced != want->previous_value.spliced)
@@ -110,9 +110,9 @@ static bool check_none(struct checker *c, struct follower *f, const struct row *
         return true;
     if (row->revision < f->certain)
         return accuse(c, row, "its progress went back from %llu", (unsigned long long)f->certain);
-    if (row->revision < acknowledged_before(c, row->invoked))
+    if (row->revision < acknowledged_before(c, row))
         return accuse(c, row, "says \"none\" at %llu when %llu had been acknowledged", (unsigned long long)row->revision,
-                      (unsigned long long)acknowledged_before(c, row->invoked));
+                      (unsigned long long)acknowledged_before(c, row));
     if (row->revision > youngest_newest(c, row->completed))
         return accuse(c, row, "its progress is %llu, which was not there", (unsigned long long)row->revision);
     f->certain = row->revision;
@@ -121,7 +121,7 @@ static bool check_none(struct checker *c, struct follower *f, const struct row *
 
 static bool check_expired(struct checker *c, const struct follower *f, const struct row *row)
 {
-    return f->certain < floor_at_most(c, row->completed) || accuse(c, row, "expired, and nobody compacted that far");
+    return f->certain < floor_at_most(c, row) || accuse(c, row, "expired, and nobody compacted that far");
 }
 
 /* ready() was called once for each time that it was due: not more often; and while all are paused, not less. */

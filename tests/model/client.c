@@ -9,6 +9,7 @@ struct row client_row(const struct client *client, enum row_kind kind)
         .kind = kind,
         .client = client->number,
         .phase = client->run->phase,
+        .store = client->server,
         .invoked = run_moment(client->run),
     };
 }
@@ -67,16 +68,18 @@ static void fill_txn(struct client_txn *t, struct client *client, const struct p
 {
     t->client = client;
     t->row = (struct row){ .kind = ROW_COMMIT, .client = client->number, .phase = client->run->phase };
+    t->row.store = client->server;
     t->row.txn = *planned;
     for (size_t i = 0; i < planned->ops_count; i++)
         fill_op(t, i);
     snprintf(t->actor, sizeof t->actor, "client-%d", client->number);
     snprintf(t->row.rule, sizeof t->row.rule, "txn %llu", (unsigned long long)planned->ops[0].number);
     t->row.trigger = client->known[planned->ops[0].key];
+    t->row.term = planned->fenced ? atomic_load(&client->run->servers[client->server].term) : 0;
     t->txn = (struct store_txn){
         .ops = t->ops,
         .ops_count = planned->ops_count,
-        .cause = { str_from(t->actor), str_from(t->row.rule), t->row.trigger },
+        .cause = { str_from(t->actor), str_from(t->row.rule), t->row.trigger, t->row.term },
         .result.values = t->blobs,
     };
 }
@@ -113,7 +116,7 @@ static void commit_one(struct client *client, struct client_txn *t)
     struct store_result result = { .values = t->blobs };
 
     t->row.invoked = run_moment(client->run);
-    int code = store_commit(client->run->store, t->ops, t->txn.ops_count, &t->txn.cause, &result, NULL);
+    int code = store_commit(client_store(client), t->ops, t->txn.ops_count, &t->txn.cause, &result, NULL);
     take_result(t, code, &result);
 }
 
@@ -138,7 +141,7 @@ static void commit_burst(struct client *client, struct client_txn *txns, size_t 
         txns[i].txn.done = burst_done;
         txns[i].txn.arg = &txns[i];
         txns[i].row.invoked = run_moment(client->run);
-        store_commit_async(client->run->store, &txns[i].txn);
+        store_commit_async(client_store(client), &txns[i].txn);
     }
     mutex_lock(&burst.lock);
     while (burst.left > 0)
@@ -148,26 +151,27 @@ static void commit_burst(struct client *client, struct client_txn *txns, size_t 
     mutex_deinit(&burst.lock);
 }
 
-static void client_commit(struct client *client, const struct step *step)
+int client_commit(struct client *client, const struct planned_txn *planned, size_t count)
 {
-    AUTO_FREE struct client_txn *txns = calloc(step->txns_count, sizeof *txns);
+    AUTO_FREE struct client_txn *txns = calloc(count, sizeof *txns);
 
     INVARIANT(txns);
-    for (size_t i = 0; i < step->txns_count; i++)
-        fill_txn(&txns[i], client, &step->txns[i]);
-    if (step->txns_count == 1)
+    for (size_t i = 0; i < count; i++)
+        fill_txn(&txns[i], client, &planned[i]);
+    if (count == 1)
         commit_one(client, txns);
     else
-        commit_burst(client, txns, step->txns_count);
-    for (size_t i = 0; i < step->txns_count; i++)
+        commit_burst(client, txns, count);
+    for (size_t i = 0; i < count; i++)
         finish(&txns[i]);
+    return txns[count - 1].row.code;
 }
 
 /* -- upkeep -- */
 
 static void client_compact(struct client *client, const struct step *step)
 {
-    struct store *store = client->run->store;
+    struct store *store = client_store(client);
     struct store_retention retention = { .bytes = 1 + step->fraction * 40, .age = step->fraction % 2 ? 200 : 0 };
     struct row row = client_row(client, ROW_COMPACT);
 
@@ -188,12 +192,21 @@ static void client_compact(struct client *client, const struct step *step)
 static void client_step(struct client *client, const struct step *step)
 {
     switch (step->kind) {
-    case STEP_TXN: client_commit(client, step); return;
+    case STEP_TXN: client_commit(client, step->txns, step->txns_count); return;
     case STEP_READ: client_read(client, step); return;
     case STEP_WATCH_OPEN: client_watch_open(client, step); return;
     case STEP_WATCH_READ: client_watch_read(client, step->slot, step->limit); return;
     case STEP_WATCH_CLOSE: client_watch_close(client, step->slot); return;
     case STEP_COMPACT: client_compact(client, step); return;
+    case STEP_SYNC: client_sync(client); return;
+    case STEP_FAULT: client_fault(client, &step->fault); return;
+    case STEP_RESIGN: {
+        struct server *server = &client->run->servers[client->server];
+
+        server_resign(server);
+        server_campaign(server, NULL);
+        return;
+    }
     }
 }
 

@@ -17,6 +17,7 @@
 #define CLIENTS_MAX 8
 #define PHASES_MAX 3
 #define QUERIES_MAX 3
+#define STORES_MAX 4 /* servers on one etcd; the last of them only watches */
 
 /* -- names and values -- */
 
@@ -61,6 +62,7 @@ struct planned_txn {
     struct planned_op ops[TXN_OPS];
     size_t ops_count;
     bool twice; /* changes a key twice: never valid */
+    bool fenced; /* in the last term that its server was given */
 };
 
 enum query_kind { QUERY_GET, QUERY_LIST, QUERY_COUNT, QUERY_CHANGE_AT, QUERY_CHANGES, QUERY_TIME };
@@ -72,7 +74,27 @@ struct query {
     unsigned after, until; /* fractions */
 };
 
-enum step_kind { STEP_TXN, STEP_READ, STEP_WATCH_OPEN, STEP_WATCH_READ, STEP_WATCH_CLOSE, STEP_COMPACT };
+enum step_kind {
+    STEP_TXN, STEP_READ, STEP_WATCH_OPEN, STEP_WATCH_READ, STEP_WATCH_CLOSE, STEP_COMPACT,
+    STEP_SYNC, STEP_RESIGN, STEP_FAULT, /* only on etcd */
+};
+
+enum net_fault_kind {
+    NET_CUT,       /* all connections are reset, now */
+    NET_CUT_AFTER, /* each, when it has brought so many bytes more: amid a frame */
+    NET_REFUSE,    /* reset, and for a while no new ones */
+    NET_STALL,     /* for a while no byte passes */
+    NET_MUTE,      /* questions pass, answers wait for a while: what was asked happens */
+    NET_MEMBER,    /* not the network: a member is killed, and started again */
+};
+#define NET_FAULT_KINDS 6
+
+struct net_fault {
+    enum net_fault_kind kind;
+    int store;  /* whose way to etcd; -1: everybody's but the observer's */
+    int member; /* modulo how many there are; -1: to all of them */
+    unsigned amount; /* milliseconds, or bytes */
+};
 
 /* Fractions are of 1024: of the revisions that are retained when the step is run. */
 struct step {
@@ -88,6 +110,7 @@ struct step {
     struct scope scope;
     unsigned limit;
     bool retain;
+    struct net_fault fault;
 };
 
 struct phase {
@@ -96,14 +119,24 @@ struct phase {
     VEC(struct step) steps[CLIENTS_MAX];
 };
 
+/* An etcd for plans whose clients are spread over several stores. */
+struct etcd {
+    const char *endpoints, *folder; /* certificates: ca.crt, client.crt, client.key; NULL: plain */
+    const char *bounce; /* a command that kills the member whose number is added and starts it again; NULL: let them be */
+    bool faults;
+};
+
 struct plan {
     uint64_t seed;
+    const struct etcd *etcd; /* NULL: a store of its own */
     int clients, phases_count;
+    int stores; /* that the clients use */
+    bool campaigns, fresh; /* servers campaign; caches are thrown away between phases */
     bool synchronous;
     size_t event_window, map_size;
     struct phase phases[PHASES_MAX];
 };
-void plan_init(struct plan *plan, uint64_t seed);
+void plan_init(struct plan *plan, uint64_t seed, const struct etcd *etcd);
 void plan_deinit(struct plan *plan);
 
 /* -- what was seen -- */
@@ -133,24 +166,29 @@ enum row_kind {
     ROW_EXPIRED,   /* of a watch */
     ROW_COMPACT,
     ROW_OPENED,    /* the store was opened (again) */
+    ROW_SYNC,
+    ROW_LED,       /* a server led, in the time of the row */
 };
 
 struct row {
     enum row_kind kind;
     int client, phase; /* client -1: the runner, while all clients are paused */
+    int store;
     uint64_t invoked, completed;
     size_t order; /* of rows with one invocation */
     int code;
 
     struct planned_txn txn;
     char rule[24];
-    revision_t trigger;
+    revision_t trigger, term;
     size_t failed_op;
     revision_t present;
     struct seen values[TXN_OPS];
 
     revision_t asked;    /* of a read: 0 the newest; of a watch: after which; of a compaction: the floor */
-    revision_t revision; /* of a commit; of a snapshot; of an opened store; of a "none": the progress */
+    /* Of a commit (not 0: it was made, perhaps found out later); of a snapshot; of an opened store; of a "none": the
+     * progress. */
+    revision_t revision;
     revision_t until;    /* of a list of changes; 0: it is a watch. Of a compaction: the floor known afterwards */
     struct query query;
     int query_code;
@@ -170,7 +208,10 @@ struct row {
 struct history {
     VEC(struct row) rows;
     bool faults, full; /* which errors may be */
+    bool shared;       /* by several stores: revisions have gaps, and what one shows another need not show yet */
 };
 void history_deinit(struct history *history);
 int history_copy(const struct history *from, struct history *ret_to);
+/* Finds out which commits of unknown outcome were made: by the events that name them. */
+void history_settle(struct history *history);
 void history_print(const struct history *history, size_t accused);

@@ -18,6 +18,19 @@ const struct version *model_state(const struct model *model, int key, revision_t
     return version && !version->deleted ? version : NULL;
 }
 
+revision_t model_newest(const struct model *model)
+{
+    return model->txns.count ? model->txns.items[model->txns.count - 1]->revision : 0;
+}
+
+const struct row *model_txn(const struct model *model, revision_t revision)
+{
+    for (size_t i = model->txns.count; i > 0; i--)
+        if (model->txns.items[i - 1]->revision <= revision)
+            return model->txns.items[i - 1];
+    return NULL;
+}
+
 static int apply_op(struct model *model, const struct row *txn, const struct planned_op *op, revision_t revision)
 {
     const struct version *last = model_change(model, op->key, revision);
@@ -46,7 +59,7 @@ int model_apply(struct model *model, const struct row *txn)
     if (vec_push(&model->txns, txn) < 0)
         return -1;
     for (size_t i = 0; i < txn->txn.ops_count; i++)
-        if (apply_op(model, txn, &txn->txn.ops[i], model->txns.count) < 0)
+        if (apply_op(model, txn, &txn->txn.ops[i], txn->revision) < 0)
             return -1;
     return 0;
 }

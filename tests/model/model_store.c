@@ -1,24 +1,29 @@
 /* model_store.c - random concurrent histories on a real store, each judged against a model.
  *
- *   model_store [histories [seed]]           prints "N histories, M operations, 0 violations"
- *   model_store --break [histories [seed]]   spoils sound histories in every way that tamper.c knows, and prints how many
- *                                            of them the checker found
+ *   model_store [OPTION...] [histories [seed]]   prints "N histories, M operations, 0 violations"
+ *
+ *   --break           spoils sound histories in every way that tamper.c knows, and prints how many the checker found
+ *   --etcd ENDPOINTS  several stores on this etcd ("host:port,..."), each history below a prefix of its own
+ *   --tls FOLDER      with ca.crt, client.crt and client.key
+ *   --faults          connections to etcd are cut, stall and lose answers
+ *   --bounce COMMAND  with --faults: kills the member whose number is added to the command, and starts it again
  *
  * The exit status says the same. History i has seed + i. A seed decides what every client does; how their threads
  * interleave is the machine's: a rare failure may want several runs. One that is found is shrunk, and told. */
+#include <getopt.h>
 #include <stdio.h>
 
 #include "tamper.h"
 
 #define NUMBER(n) (unsigned long long)(n)
 
-static uint64_t judge(uint64_t seed, uint64_t *operations)
+static uint64_t judge(uint64_t seed, const struct etcd *etcd, uint64_t *operations)
 {
     struct history history = { 0 };
     struct verdict verdict;
     struct plan plan;
 
-    plan_init(&plan, seed);
+    plan_init(&plan, seed, etcd);
     plan_judge(&plan, &history, &verdict);
     *operations += history.rows.count;
     if (verdict.bad) {
@@ -33,14 +38,14 @@ static uint64_t judge(uint64_t seed, uint64_t *operations)
 }
 
 /* One sound history, spoilt in each way. Returns how many of those were not found. */
-static uint64_t spoil(uint64_t seed, struct rng *rng, uint64_t *spoilt)
+static uint64_t spoil(uint64_t seed, const struct etcd *etcd, struct rng *rng, uint64_t *spoilt)
 {
     struct history history = { 0 };
     struct verdict verdict;
     struct plan plan;
     uint64_t missed = 0;
 
-    plan_init(&plan, seed);
+    plan_init(&plan, seed, etcd);
     plan_judge(&plan, &history, &verdict);
     for (size_t way = 0; way < tamper_count() && !verdict.bad; way++) {
         struct history copy;
@@ -64,23 +69,53 @@ static uint64_t spoil(uint64_t seed, struct rng *rng, uint64_t *spoilt)
     return missed + verdict.bad;
 }
 
+struct arguments {
+    struct etcd etcd;
+    bool spoiling;
+    uint64_t histories, seed;
+};
+
+static bool parse(int argc, char **argv, struct arguments *ret_arguments)
+{
+    static const struct option options[] = {
+        { "break", no_argument, NULL, 'b' },     { "etcd", required_argument, NULL, 'e' },
+        { "tls", required_argument, NULL, 't' }, { "faults", no_argument, NULL, 'f' },
+        { "bounce", required_argument, NULL, 'k' }, { 0 },
+    };
+    struct arguments a = { .histories = 100, .seed = 1 };
+
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) >= 0;)
+        switch (option) {
+        case 'b': a.spoiling = true; break;
+        case 'e': a.etcd.endpoints = optarg; break;
+        case 't': a.etcd.folder = optarg; break;
+        case 'f': a.etcd.faults = true; break;
+        case 'k': a.etcd.bounce = optarg; break;
+        default: return false;
+        }
+    if (argc - optind > 2 || (argc > optind && !str_to_u64(str_from(argv[optind]), &a.histories)) ||
+        (argc > optind + 1 && !str_to_u64(str_from(argv[optind + 1]), &a.seed)))
+        return false;
+    *ret_arguments = a;
+    return true;
+}
+
 int main(int argc, char **argv)
 {
-    uint64_t histories = 100, seed = 1, operations = 0, bad = 0;
-    bool spoiling = argc > 1 && strcmp(argv[1], "--break") == 0;
+    uint64_t operations = 0, bad = 0;
+    struct arguments a;
     struct seeded_rng rng;
 
-    argc -= spoiling;
-    argv += spoiling;
-    if (argc > 3 || (argc > 1 && !str_to_u64(str_from(argv[1]), &histories)) ||
-        (argc > 2 && !str_to_u64(str_from(argv[2]), &seed))) {
-        fprintf(stderr, "usage: model_store [--break] [histories [seed]]\n");
+    if (!parse(argc, argv, &a)) {
+        fprintf(stderr, "usage: model_store [--break] [--etcd ENDPOINTS [--tls FOLDER] [--faults [--bounce COMMAND]]] "
+                        "[histories [seed]]\n");
         return 2;
     }
-    seeded_rng_init(&rng, seed);
-    for (uint64_t i = 0; i < histories; i++)
-        bad += spoiling ? spoil(seed + i, &rng.rng, &operations) : judge(seed + i, &operations);
-    printf("%llu histories, %llu %s, %llu %s\n", NUMBER(histories), NUMBER(operations),
-           spoiling ? "tamperings" : "operations", NUMBER(bad), spoiling ? "missed" : "violations");
+    const struct etcd *etcd = a.etcd.endpoints ? &a.etcd : NULL;
+    seeded_rng_init(&rng, a.seed);
+    for (uint64_t i = 0; i < a.histories; i++)
+        bad += a.spoiling ? spoil(a.seed + i, etcd, &rng.rng, &operations) : judge(a.seed + i, etcd, &operations);
+    printf("%llu histories, %llu %s, %llu %s\n", NUMBER(a.histories), NUMBER(operations),
+           a.spoiling ? "tamperings" : "operations", NUMBER(bad), a.spoiling ? "missed" : "violations");
     return bad ? 1 : 0;
 }

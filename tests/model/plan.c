@@ -121,28 +121,80 @@ static void plan_fault(struct seeded_rng *rng, struct phase *phase)
     phase->fault.times = below(rng, 2) ? 1 : 1 + (int)below(rng, 6);
 }
 
-void plan_init(struct plan *plan, uint64_t seed)
+/* -- on etcd -- */
+
+static struct step plan_net_fault(struct seeded_rng *rng, const struct plan *plan)
+{
+    static const enum net_fault_kind kinds[] = { NET_CUT, NET_CUT, NET_CUT_AFTER, NET_CUT_AFTER, NET_CUT_AFTER,
+                                                 NET_CUT_AFTER, NET_REFUSE, NET_STALL, NET_MUTE, NET_MUTE };
+    struct net_fault fault = { .kind = kinds[below(rng, ARRAY_LEN(kinds))], .store = -1, .member = -1 };
+    bool lasts = below(rng, 16) == 0;
+
+    if (plan->etcd->bounce && below(rng, 12) == 0)
+        fault.kind = NET_MEMBER;
+    if (below(rng, 4))
+        fault.store = (int)below(rng, (unsigned)plan->stores);
+    if (fault.kind == NET_MEMBER || below(rng, 2))
+        fault.member = (int)below(rng, 64);
+    fault.amount = fault.kind == NET_CUT_AFTER ? below(rng, 3000) : lasts ? 2000 + below(rng, 3000) : 5 + below(rng, 200);
+    return (struct step){ .kind = STEP_FAULT, .fault = fault };
+}
+
+/* What comes before a step where the store is one of several. */
+static void plan_shared(struct seeded_rng *rng, const struct plan *plan, struct phase *phase, int client)
+{
+    if (below(rng, 5) == 0)
+        INVARIANT(vec_push(&phase->steps[client], ((struct step){ .kind = STEP_SYNC })) == 0);
+    if (plan->campaigns && below(rng, 20) == 0)
+        INVARIANT(vec_push(&phase->steps[client], ((struct step){ .kind = STEP_RESIGN })) == 0);
+    if (phase->faulty && below(rng, 12) == 0)
+        INVARIANT(vec_push(&phase->steps[client], plan_net_fault(rng, plan)) == 0);
+}
+
+static void plan_init_shared(struct seeded_rng *rng, struct plan *plan)
+{
+    plan->synchronous = false;
+    plan->map_size = 64u << 20;
+    plan->phases_count = 1 + below(rng, 3) / 2;
+    plan->stores = 2 + (int)below(rng, STORES_MAX - 2);
+    plan->campaigns = below(rng, 2);
+    plan->fresh = below(rng, 3) == 0;
+}
+
+void plan_init(struct plan *plan, uint64_t seed, const struct etcd *etcd)
 {
     static const size_t windows[] = { 0, 4, 16, 64 };
     struct seeded_rng rng;
     uint64_t number = 0;
 
     seeded_rng_init(&rng, seed);
-    *plan = (struct plan){ .seed = seed };
+    *plan = (struct plan){ .seed = seed, .etcd = etcd, .stores = 1 };
     plan->clients = 4 + (int)below(&rng, CLIENTS_MAX - 3);
     plan->phases_count = 1 + (int)below(&rng, PHASES_MAX);
     plan->synchronous = below(&rng, 6) == 0;
     plan->event_window = windows[below(&rng, ARRAY_LEN(windows))];
     plan->map_size = below(&rng, 6) ? 64u << 20 : 192u << 10; /* some are soon full */
     bool faults = below(&rng, 4) == 0;
+    if (etcd) {
+        plan_init_shared(&rng, plan);
+        faults = etcd->faults && below(&rng, 3);
+    }
     for (int p = 0; p < plan->phases_count; p++) {
         struct phase *phase = &plan->phases[p];
 
-        if (faults)
+        if (faults && etcd)
+            phase->faulty = true;
+        else if (faults)
             plan_fault(&rng, phase);
         for (int c = 0; c < plan->clients; c++)
-            for (unsigned i = STEPS_MIN + below(&rng, STEPS_MORE); i > 0; i--)
-                INVARIANT(vec_push(&phase->steps[c], plan_step(&rng, &number)) == 0);
+            for (unsigned i = STEPS_MIN + below(&rng, STEPS_MORE); i > 0; i--) {
+                if (etcd)
+                    plan_shared(&rng, plan, phase, c);
+                struct step step = plan_step(&rng, &number);
+                for (size_t t = 0; plan->campaigns && t < step.txns_count; t++)
+                    step.txns[t].fenced = below(&rng, 3) == 0;
+                INVARIANT(vec_push(&phase->steps[c], step) == 0);
+            }
     }
 }
 

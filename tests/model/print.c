@@ -54,7 +54,9 @@ static void print_commit(const struct row *row)
             print_seen((struct seen){ op->number, 0 });
         print_revision("if", op->expect);
     }
-    if (row->code == 0)
+    if (row->term)
+        fprintf(stderr, " in term %llu", NUMBER(row->term));
+    if (row->code == 0 || row->revision > 0)
         fprintf(stderr, " -> revision %llu", NUMBER(row->revision));
     else if (row->code == -ERR_CONFLICT)
         fprintf(stderr, " -> conflict at %zu, present %llu", row->failed_op, NUMBER(row->present));
@@ -120,6 +122,8 @@ static void print_row(const struct row *row)
         print_revision("floor", row->asked);
         print_revision("then", row->until);
         break;
+    case ROW_SYNC: fprintf(stderr, "sync"); break;
+    case ROW_LED: fprintf(stderr, "led in term %llu", NUMBER(row->term)); break;
     case ROW_OPENED: fprintf(stderr, "opened: revision %llu, floor %llu", NUMBER(row->revision), NUMBER(row->until)); break;
     }
     if (row->code < 0 && row->code != -ERR_CONFLICT)
@@ -137,6 +141,8 @@ void history_print(const struct history *history, size_t accused)
             fprintf(stderr, "runner ");
         else
             fprintf(stderr, "client%d ", row->client);
+        if (history->shared)
+            fprintf(stderr, "store%d ", row->store);
         print_row(row);
     }
 }
@@ -148,7 +154,7 @@ void history_deinit(struct history *history)
 
 int history_copy(const struct history *from, struct history *ret_to)
 {
-    struct history to = { .faults = from->faults, .full = from->full };
+    struct history to = { .faults = from->faults, .full = from->full, .shared = from->shared };
 
     vec_each (&from->rows, row)
         if (vec_push(&to.rows, *row) < 0) {
@@ -157,4 +163,16 @@ int history_copy(const struct history *from, struct history *ret_to)
         }
     *ret_to = to;
     return 0;
+}
+
+/* Values have numbers of their own, and a transaction's rule has that of its first. */
+void history_settle(struct history *history)
+{
+    vec_each (&history->rows, row) {
+        if (row->kind != ROW_COMMIT || row->code != -ERR_TIMEOUT)
+            continue;
+        vec_each (&history->rows, told)
+            if (told->kind == ROW_EVENT && strcmp(told->event.rule, row->rule) == 0)
+                row->revision = told->event.revision;
+    }
 }

@@ -5,7 +5,7 @@
 
 revision_t client_pick(const struct client *client, unsigned fraction)
 {
-    revision_t floor = store_compacted(client->run->store), newest = store_revision(client->run->store);
+    revision_t floor = store_compacted(client_store(client)), newest = store_revision(client_store(client));
 
     if (floor > 0)
         floor++;
@@ -192,7 +192,7 @@ static void open_and_ask(struct client *client, revision_t asked, const struct s
     struct row row = client_row(client, ROW_READ);
 
     row.asked = asked;
-    row.code = store_snapshot_open(client->run->store, asked, &snapshot, NULL);
+    row.code = store_snapshot_open(client_store(client), asked, &snapshot, NULL);
     row.completed = run_moment(client->run);
     if (row.code < 0) {
         client_note(client, &row);
@@ -259,8 +259,8 @@ void client_watch_open(struct client *client, const struct step *step)
     struct row row = client_row(client, ROW_WATCH);
     row.watch = w->number;
     row.scope = w->scope;
-    row.asked = step->newest ? store_revision(client->run->store) : client_pick(client, step->fraction);
-    row.code = store_watch_open_scope(client->run->store, &scope, row.asked, count_call, w, &w->watch, NULL);
+    row.asked = step->newest ? store_revision(client_store(client)) : client_pick(client, step->fraction);
+    row.code = store_watch_open_scope(client_store(client), &scope, row.asked, count_call, w, &w->watch, NULL);
     row.completed = run_moment(client->run);
     client_note(client, &row);
 }

@@ -1,6 +1,8 @@
 /* tamper.c - one wrong thing each. A way says which rows it can spoil and how; chance picks one of them. */
 #include "tamper.h"
 
+#define FAR ((revision_t)1 << 40) /* where no revision is */
+
 struct way {
     const char *name;
     bool (*fits)(const struct history *history, size_t row);
@@ -44,7 +46,9 @@ static bool is_missed(const struct history *history, size_t row)
 
 static bool is_acknowledged(const struct history *history, size_t row)
 {
-    return row_at(history, row)->kind == ROW_COMMIT && row_at(history, row)->code == 0;
+    const struct row *r = row_at(history, row);
+
+    return r->kind == ROW_COMMIT && r->code == 0 && r->client >= 0;
 }
 
 static bool is_conflict(const struct history *history, size_t row)
@@ -77,7 +81,7 @@ static bool is_bound(const struct history *history, size_t row)
     if (!is_newest(history, row))
         return false;
     for (size_t i = 0; i < history->rows.count; i++)
-        if (is_acknowledged(history, i) && row_at(history, i)->revision > 0 &&
+        if (is_acknowledged(history, i) && row_at(history, i)->store == row_at(history, row)->store &&
             row_at(history, i)->completed < row_at(history, row)->invoked)
             return true;
     return false;
@@ -92,7 +96,53 @@ static bool is_live_none(const struct history *history, size_t row)
 
 static bool is_reopened(const struct history *history, size_t row)
 {
-    return row_at(history, row)->kind == ROW_OPENED && row_at(history, row)->revision > 0;
+    return !history->shared && row_at(history, row)->kind == ROW_OPENED && row_at(history, row)->revision > 0;
+}
+
+/* Caught up with what was acknowledged elsewhere, and then read: had it not caught up, the read is stale. */
+static bool is_caught_up(const struct history *history, size_t row)
+{
+    const struct row *r = row_at(history, row);
+    uint64_t synced = 0;
+
+    for (size_t i = 0; is_newest(history, row) && i < history->rows.count; i++) {
+        const struct row *sync = row_at(history, i);
+
+        if (sync->kind == ROW_SYNC && sync->code == 0 && sync->store == r->store && sync->completed < r->invoked)
+            synced = MAX(synced, sync->invoked);
+    }
+    for (size_t i = 0; i < history->rows.count; i++)
+        if (is_acknowledged(history, i) && row_at(history, i)->completed < synced)
+            return true;
+    return false;
+}
+
+static bool is_fenced(const struct history *history, size_t row)
+{
+    return is_acknowledged(history, row) && row_at(history, row)->term > 0;
+}
+
+static bool is_led(const struct history *history, size_t row)
+{
+    return row_at(history, row)->kind == ROW_LED;
+}
+
+/* There is an earlier term that is sure to be over. */
+static bool is_led_again(const struct history *history, size_t row)
+{
+    for (size_t i = 0; is_led(history, row) && i < history->rows.count; i++)
+        if (is_led(history, i) && row_at(history, i)->completed < row_at(history, row)->invoked)
+            return true;
+    return false;
+}
+
+/* A fenced write behind which another term begins. */
+static bool is_fenced_before_another(const struct history *history, size_t row)
+{
+    for (size_t i = 0; is_fenced(history, row) && i < history->rows.count; i++)
+        if (is_led(history, i) && row_at(history, i)->term > row_at(history, row)->revision)
+            return true;
+    return false;
 }
 
 /* An exact revision was asked for, and was there. */
@@ -154,7 +204,7 @@ static void change_event_time(struct history *history, size_t row)
 
 static void advance_progress(struct history *history, size_t row)
 {
-    row_at(history, row)->revision += 1000;
+    row_at(history, row)->revision += FAR;
 }
 
 static void expire(struct history *history, size_t row)
@@ -198,27 +248,63 @@ static void swap_revisions(struct history *history, size_t row)
             row_at(history, row)->revision = revision;
             return;
         }
-    row_at(history, row)->revision += 1000;
+    row_at(history, row)->revision += FAR;
+}
+
+static bool is_repeatable(const struct history *history, size_t row)
+{
+    for (size_t i = 0; is_acknowledged(history, row) && i < history->rows.count; i++)
+        if (i != row && is_acknowledged(history, i))
+            return true;
+    return false;
 }
 
 static void repeat_revision(struct history *history, size_t row)
 {
-    row_at(history, row)->revision = row_at(history, row)->revision == 1 ? 2 : 1;
+    for (size_t i = 0; i < history->rows.count; i++)
+        if (i != row && is_acknowledged(history, i)) {
+            row_at(history, row)->revision = row_at(history, i)->revision;
+            return;
+        }
 }
 
 static void change_expectation(struct history *history, size_t row)
 {
-    row_at(history, row)->txn.ops[0].expect += 1000;
+    row_at(history, row)->txn.ops[0].expect += FAR;
 }
 
 static void change_present(struct history *history, size_t row)
 {
-    row_at(history, row)->present += 1000;
+    row_at(history, row)->present += FAR;
 }
 
 static void lose_last(struct history *history, size_t row)
 {
     row_at(history, row)->revision--;
+}
+
+static void write_before_term(struct history *history, size_t row)
+{
+    row_at(history, row)->term = row_at(history, row)->revision + 1;
+}
+
+static void outlast_term(struct history *history, size_t row)
+{
+    revision_t began = 0;
+
+    for (size_t i = 0; i < history->rows.count; i++)
+        if (is_led(history, i) && row_at(history, i)->term > row_at(history, row)->revision)
+            began = row_at(history, i)->term;
+    row_at(history, row)->revision = began + FAR;
+}
+
+static void lead_too_early(struct history *history, size_t row)
+{
+    for (size_t i = 0; i < history->rows.count; i++)
+        if (is_led(history, i) && row_at(history, i)->completed < row_at(history, row)->invoked) {
+            row_at(history, row)->invoked = row_at(history, i)->invoked;
+            return;
+        }
 }
 
 static const struct way ways[] = {
@@ -238,11 +324,15 @@ static const struct way ways[] = {
     { "a list without its last key", is_full_list, drop_item },
     { "a stale read", is_bound, make_stale },
     { "two commits with each other's revision", is_acknowledged, swap_revisions },
-    { "a revision given twice", is_acknowledged, repeat_revision },
+    { "a revision given twice", is_repeatable, repeat_revision },
     { "a commit in spite of a conflict", is_compared, change_expectation },
     { "a conflict with what was never there", is_conflict, change_present },
     { "an acknowledged commit that nobody got", is_acknowledged, remove_row },
     { "a last commit lost by reopening", is_reopened, lose_last },
+    { "a stale read behind a sync", is_caught_up, make_stale },
+    { "a write before its term", is_fenced, write_before_term },
+    { "a write in a term that was over", is_fenced_before_another, outlast_term },
+    { "two leaders at once", is_led_again, lead_too_early },
 };
 
 size_t tamper_count(void)
