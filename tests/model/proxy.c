@@ -352,9 +352,8 @@ static int add_member(struct proxy *proxy, const char *endpoint, struct err *err
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
     struct addrinfo *found;
     char host[256];
-    const char *after = strstr(endpoint, "://");
 
-    snprintf(host, sizeof host, "%s", after ? after + 3 : endpoint);
+    snprintf(host, sizeof host, "%s", endpoint);
     char *port = strrchr(host, ':');
     if (!port || proxy->members_count == MEMBERS_MAX)
         return err_set(err, ERR_INVALID, "endpoint %s", endpoint);

@@ -9,7 +9,7 @@
 
 struct proxy;
 
-/* endpoints: "host:port,..." or URLs. Each store gets ports of its own on 127.0.0.1. */
+/* endpoints: "host:port,...". Each store gets ports of its own on 127.0.0.1. */
 int proxy_new(const char *endpoints, int stores, struct proxy **ret_proxy, struct err *err);
 struct proxy *proxy_free(struct proxy *proxy);
 DEFINE_AUTO(proxy, proxy_free)
