@@ -1,5 +1,6 @@
 #include "cli/pki.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 #include "base/file.h"
@@ -64,6 +65,36 @@ static int ensure_ca(struct arena *arena, const struct instance *instance, struc
     return code == 0 ? save_pair(instance, "ca", ret_ca, err) : code;
 }
 
+struct server_names {
+    struct str names[6 + PKI_FRONTS_MAX], ips[4 + PKI_FRONTS_MAX];
+    size_t names_count, ips_count;
+};
+
+/* What the API server may be called. */
+static void name_server(const struct pki_hosts *hosts, struct server_names *names)
+{
+    const struct str own[] = { STR("localhost"), STR("kubernetes"), STR("kubernetes.default"),
+                               STR("kubernetes.default.svc"), STR("kubernetes.default.svc.cluster.local"),
+                               str_from(hosts->node_name) };
+    struct in6_addr address;
+
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        names->names[names->names_count++] = own[i];
+    names->ips[names->ips_count++] = STR("127.0.0.1");
+    names->ips[names->ips_count++] = str_from(hosts->service_ip ? hosts->service_ip : "10.96.0.1");
+    names->ips[names->ips_count++] = str_from(hosts->node_ip);
+    if (!strchr(hosts->listen_host, ':') && strcmp(hosts->listen_host, "0.0.0.0") != 0)
+        names->ips[names->ips_count++] = str_from(hosts->listen_host);
+    for (size_t i = 0; i < MIN(hosts->fronts_count, PKI_FRONTS_MAX); i++) {
+        bool ip = inet_pton(AF_INET, hosts->fronts[i], &address) == 1 || inet_pton(AF_INET6, hosts->fronts[i], &address) == 1;
+
+        if (ip)
+            names->ips[names->ips_count++] = str_from(hosts->fronts[i]);
+        else
+            names->names[names->names_count++] = str_from(hosts->fronts[i]);
+    }
+}
+
 int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, struct err *err)
 {
     AUTO(arena) arena = arena_new(0);
@@ -78,22 +109,21 @@ int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, 
         return err_wrap(err, code, "certificates");
     struct str node_user = arena_printf(arena, "system:node:%s", hosts->node_name);
     const struct str masters[] = { STR("system:masters") }, nodes[] = { STR("system:nodes") };
-    const struct str names[] = { STR("localhost"), STR("kubernetes"), STR("kubernetes.default"),
-                                 STR("kubernetes.default.svc"), STR("kubernetes.default.svc.cluster.local"),
-                                 str_from(hosts->node_name) };
-    const struct str ips[] = { STR("127.0.0.1"), str_from(hosts->service_ip ? hosts->service_ip : "10.96.0.1"),
-                               str_from(hosts->node_ip), str_from(hosts->listen_host) };
-    size_t ip_count = strchr(hosts->listen_host, ':') || strcmp(hosts->listen_host, "0.0.0.0") == 0 ? 3 : 4;
+    const struct str node_name = str_from(hosts->node_name);
+    struct server_names names = { 0 };
+
+    name_server(hosts, &names);
     const struct tls_subject subjects[] = {
-        [PKI_SERVER] = { .common_name = STR("kube-apiserver"), .dns_names = names, .dns_name_count = ARRAY_LEN(names),
-                         .ip_addresses = ips, .ip_address_count = ip_count, .server = true },
+        [PKI_SERVER] = { .common_name = STR("kube-apiserver"), .dns_names = names.names,
+                         .dns_name_count = names.names_count, .ip_addresses = names.ips,
+                         .ip_address_count = names.ips_count, .server = true },
         [PKI_ADMIN] = { .common_name = STR("kubernetes-admin"), .organizations = masters, .organization_count = 1,
                         .client = true },
         [PKI_SERVER_CLIENT] = { .common_name = STR("kube-apiserver-kubelet-client"), .organizations = masters,
                                 .organization_count = 1, .client = true },
         [PKI_NODE] = { .common_name = node_user, .organizations = nodes, .organization_count = 1, .client = true },
         [PKI_NODE_SERVER] = { .common_name = node_user, .organizations = nodes, .organization_count = 1,
-                              .dns_names = &names[5], .dns_name_count = 1, .ip_addresses = ips,
+                              .dns_names = &node_name, .dns_name_count = 1, .ip_addresses = names.ips,
                               .ip_address_count = 3, .server = true },
     };
 

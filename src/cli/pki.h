@@ -17,7 +17,10 @@ enum pki_leaf {
 struct pki_hosts {
     const char *node_name, *node_ip, *listen_host;
     const char *service_ip; /* of default/kubernetes; NULL: 10.96.0.1 */
+    const char *const *fronts; /* names and addresses of a balancer before this and other servers */
+    size_t fronts_count;       /* at most PKI_FRONTS_MAX */
 };
+#define PKI_FRONTS_MAX 16
 
 /* Makes the authority if there is none, and all leaves; files in <data_dir>/pki, keys mode 0600. */
 int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, struct err *err);

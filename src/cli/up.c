@@ -34,6 +34,8 @@ struct arguments {
     struct instance_options common;
     struct store_flags store;
     const char *listen, *kubeconfig, *pod_cidr, *service_cidr, *node_name, *node_ip, *history, *history_size, *backup_to;
+    const char *fronts[PKI_FRONTS_MAX];
+    size_t fronts_count;
     bool detach;
 };
 
@@ -408,7 +410,8 @@ static int bring_up(struct up *up, struct err *err)
     char path[INSTANCE_PATH_MAX], service_ip[INET_ADDRSTRLEN];
     const struct pki_hosts hosts = { .node_name = up->node_name, .node_ip = up->node_ip,
                                      .listen_host = up->listen.host,
-                                     .service_ip = api_service_ip(up->arguments.service_cidr, service_ip) };
+                                     .service_ip = api_service_ip(up->arguments.service_cidr, service_ip),
+                                     .fronts = up->arguments.fronts, .fronts_count = up->arguments.fronts_count };
     int code = pki_prepare(&up->instance, &hosts, err);
 
     if (code == 0)
@@ -480,12 +483,14 @@ static int go_to_background(struct up *up, int *ret_parent_status)
 }
 
 enum { OPT_KUBECONFIG = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_NODE_NAME, OPT_NODE_IP, OPT_HISTORY, OPT_HISTORY_SIZE,
-       OPT_BACKUP_TO };
+       OPT_BACKUP_TO, OPT_FRONT };
 
 static const struct argp_option options[] = {
     { "listen", 'l', "ADDR:PORT", 0, "where the API is served (0.0.0.0:6443)", 0 },
     { "kubeconfig", OPT_KUBECONFIG, "FILE", 0, "write the administrator's kubeconfig there too", 0 },
     { "detach", 'D', NULL, 0, "go to the background once everything runs; log to DIR/caravel.log", 0 },
+    { "front", OPT_FRONT, "NAME", 0, "a name or address of what stands before several servers: put into this one's "
+                                     "certificate (may be repeated)", 0 },
     { "node-name", OPT_NODE_NAME, "NAME", 0, "name of this node (the host name)", 0 },
     { "node-ip", OPT_NODE_IP, "ADDR", 0, "address of this node (found by its default route)", 0 },
     { "pod-cidr", OPT_POD_CIDR, "CIDR", 0, "range of pod addresses (10.42.0.0/16)", 0 },
@@ -514,6 +519,12 @@ static error_t parse(int key, char *value, struct argp_state *state)
     case OPT_SERVICE_CIDR: arguments->service_cidr = value; return 0;
     case OPT_NODE_NAME: arguments->node_name = value; return 0;
     case OPT_NODE_IP: arguments->node_ip = value; return 0;
+    case OPT_FRONT:
+        if (arguments->fronts_count == PKI_FRONTS_MAX)
+            argp_error(state, "--front: at most %d of them", PKI_FRONTS_MAX);
+        else
+            arguments->fronts[arguments->fronts_count++] = value;
+        return 0;
     case OPT_BACKUP_TO: arguments->backup_to = value; return 0;
     case OPT_HISTORY: retention_parse_age(state, arguments->history = value, &retention); return 0;
     case OPT_HISTORY_SIZE: retention_parse_bytes(state, arguments->history_size = value, &retention); return 0;
