@@ -1,13 +1,35 @@
-/* heartbeat.c - POST /apis/caravel.io/v1/nodes/NAME/heartbeat: a node says that it lives. Noted in memory, never in the
- * log. Only the node itself (system:node:NAME) or an administrator may. The body may say {"applied": REVISION}.
+/* heartbeat.c - POST /apis/caravel.io/v1/nodes/NAME/heartbeat: a node says that it lives, for as long as it does. Each line
+ * of the body, {"applied": REVISION} or {}, is noted in memory, never in the log, and answered with a line. Only the node
+ * itself (system:node:NAME) or an administrator may.
  *
- * A node without a session is looked up: to one that is not there, or was deleted, the answer is 404, and its agent
- * registers it again. */
+ * Runs on the exchange's network loop from its first line to its last. A node without a session is looked up: to one that
+ * is not there, or was deleted, the answer is 404, or a Status as its last line, and its agent registers it again. */
+#include "apiserver/heartbeat.h"
+
+#include <stdlib.h>
+
 #include "api/resources.h"
+#include "apiserver/metrics.h"
 #include "apiserver/server.h"
 #include "codec/json.h"
 
-#define BODY_MAX 4096
+#define LINE_MAX_BYTES 4096
+
+struct heartbeat {
+    struct request *request; /* in the exchange's arena: until that is ended */
+    struct http_exchange *exchange;
+    struct buf line; /* as far as it has come */
+    bool over;
+};
+
+#define PATH_PREFIX "/apis/caravel.io/v1/nodes/"
+#define PATH_SUFFIX "/heartbeat"
+
+bool heartbeat_is_asked(const struct http_request *head)
+{
+    return head->method == HTTP_POST_ && str_has_prefix(head->path, STR(PATH_PREFIX)) &&
+           str_has_suffix(head->path, STR(PATH_SUFFIX));
+}
 
 static bool may_beat(const struct request *request)
 {
@@ -18,7 +40,7 @@ static bool may_beat(const struct request *request)
     return str_has_prefix(user, prefix) && str_eq(str_skip(user, prefix.len), request->info.name);
 }
 
-static int check_node(struct request *request, struct err *err)
+static int check_node(struct request *request, struct arena *arena, struct err *err)
 {
     struct str name = request->info.name;
     AUTO(store_snapshot) snapshot = NULL;
@@ -28,7 +50,7 @@ static int check_node(struct request *request, struct err *err)
 
     if (node_sessions_get(request->server->options.sessions, name, &session))
         return 0;
-    struct str key = arena_printf(request->arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_NODES.store_prefix), STR_ARG(name));
+    struct str key = arena_printf(arena, STR_FMT STR_FMT, STR_ARG(RESOURCE_NODES.store_prefix), STR_ARG(name));
 
     if (!key.data)
         return err_set(err, ERR_NO_MEMORY, "store key");
@@ -40,30 +62,117 @@ static int check_node(struct request *request, struct err *err)
     return code == -ERR_NOT_FOUND ? fail_not_found(request, name, err) : code;
 }
 
+/* The arena is not for what happens each second. */
+static int beat(struct heartbeat *heartbeat, struct str line, struct err *err)
+{
+    struct request *request = heartbeat->request;
+    AUTO(arena) arena = arena_new(64 << 10);
+    struct json *body = NULL;
+    int code = arena ? 0 : err_set(err, ERR_NO_MEMORY, "heartbeat");
+
+    if (code == 0 && !str_empty(str_trim(line)))
+        code = json_parse(arena, line, NULL, &body, err);
+    if (code == 0)
+        code = check_node(request, arena, err);
+    if (code < 0)
+        return code;
+    return node_sessions_touch(request->server->options.sessions, request->info.name,
+                               (uint64_t)MAX(json_int(json_member(body, "applied"), 0), 0), err);
+}
+
+static void end(struct heartbeat *heartbeat)
+{
+    if (heartbeat->over)
+        return;
+    heartbeat->over = true;
+    heartbeat->request->reply.status = 200;
+    metrics_request_done(heartbeat->request);
+    http_reply_end(heartbeat->exchange);
+}
+
+/* The last word of the answer: why. */
+static void refuse(struct heartbeat *heartbeat, const struct err *err)
+{
+    AUTO_DEINIT(buf, line) = BUF_INIT;
+
+    status_write(&line, err, &heartbeat->request->failure);
+    buf_add_char(&line, '\n');
+    if (buf_ok(&line))
+        http_reply_write(heartbeat->exchange, &(struct http_part){ buf_str(&line), NULL }, 1);
+    end(heartbeat);
+}
+
+static void hear_line(struct heartbeat *heartbeat)
+{
+    static const struct http_part heard = { STR_INIT("{}\n"), NULL };
+    struct err err = { 0 };
+    int code = buf_ok(&heartbeat->line) ? beat(heartbeat, buf_str(&heartbeat->line), &err)
+                                        : err_set(&err, ERR_TOO_LARGE, "the line of a heartbeat is too long");
+
+    buf_clear(&heartbeat->line);
+    if (code < 0)
+        refuse(heartbeat, &err);
+    else
+        http_reply_write(heartbeat->exchange, &heard, 1);
+}
+
+static void hear(void *ctx, struct str bytes, bool is_end)
+{
+    struct heartbeat *heartbeat = ctx;
+    ssize_t at;
+
+    while (!heartbeat->over && (at = str_chr(bytes, '\n')) >= 0) {
+        buf_add_str(&heartbeat->line, str_first(bytes, (size_t)at));
+        bytes = str_skip(bytes, (size_t)at + 1);
+        hear_line(heartbeat);
+    }
+    if (heartbeat->over)
+        return;
+    buf_add_str(&heartbeat->line, bytes);
+    if ((is_end && heartbeat->line.len) || !buf_ok(&heartbeat->line))
+        hear_line(heartbeat);
+    if (is_end)
+        end(heartbeat);
+}
+
+static void closed(void *ctx)
+{
+    end(ctx);
+}
+
+static void released(void *ctx)
+{
+    struct heartbeat *heartbeat = ctx;
+
+    buf_deinit(&heartbeat->line);
+    free(heartbeat);
+}
+
+int heartbeat_start(struct request *request, struct http_exchange *exchange, struct err *err)
+{
+    struct heartbeat *heartbeat = calloc(1, sizeof *heartbeat);
+
+    if (!heartbeat)
+        return err_set(err, ERR_NO_MEMORY, "heartbeat");
+    heartbeat->request = request;
+    heartbeat->exchange = exchange;
+    buf_init(&heartbeat->line, LINE_MAX_BYTES);
+    http_reply_begin(exchange, 200, "application/json");
+    http_exchange_events(exchange, &(struct http_stream_events){ .ctx = heartbeat, .data = hear, .closed = closed,
+                                                                .released = released });
+    return 0;
+}
+
 int heartbeat_run(struct request *request, struct err *err)
 {
-    struct node_sessions *sessions = request->server->options.sessions;
-    AUTO_DEINIT(buf, buf) = BUF_INIT;
-    struct json *body = NULL;
-    int code;
-
-    if (!sessions)
+    if (!request->server->options.sessions)
         return err_set(err, ERR_NOT_FOUND, "the server could not find the requested resource");
     if (!may_beat(request))
         return err_set(err, ERR_FORBIDDEN,
                        "nodes \"" STR_FMT "\" is forbidden: User \"" STR_FMT "\" cannot send heartbeats of this node",
                        STR_ARG(request->info.name), STR_ARG(request->user.name));
-    if (request->body.len > BODY_MAX)
-        return err_set(err, ERR_TOO_LARGE, "the body of a heartbeat is too large");
-    if (!str_empty(str_trim(request->body)) && (code = json_parse(request->arena, request->body, NULL, &body, err)) < 0)
-        return code;
-    if ((code = check_node(request, err)) < 0)
-        return code;
-    code = node_sessions_touch(sessions, request->info.name,
-                               (uint64_t)MAX(json_int(json_member(body, "applied"), 0), 0), err);
-    if (code < 0)
-        return code;
-    status_write_success(&buf, request->info.name, request->info.group, request->info.plural, STR(""));
-    reply_buf(request, 200, NULL, &buf, err);
-    return 0;
+    int code = check_node(request, request->arena, err);
+
+    request->heartbeat = code == 0;
+    return code;
 }

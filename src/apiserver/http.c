@@ -6,6 +6,7 @@
 #include "apiserver/custom.h"
 #include "apiserver/gzip.h"
 #include "apiserver/headers.h"
+#include "apiserver/heartbeat.h"
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/metrics.h"
@@ -103,6 +104,8 @@ static void answer(struct http_job *job)
         code = relay_start(request, job->exchange, &err);
     else if (request->proxy)
         code = proxy_start(request, job->exchange, &err);
+    else if (request->heartbeat)
+        code = heartbeat_start(request, job->exchange, &err);
     else
         code = err_set(&err, ERR_INTERNAL, "the request has no answer");
     if (code < 0)
@@ -169,7 +172,7 @@ static void handle(void *ctx, struct http_exchange *exchange)
 
 static enum http_body_mode route(void *ctx, const struct http_request *head)
 {
-    return proxy_body_mode(head);
+    return heartbeat_is_asked(head) ? HTTP_BODY_STREAM : proxy_body_mode(head);
 }
 
 /* What the HTTP server refuses by itself gets a Status as well. */

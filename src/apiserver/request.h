@@ -76,6 +76,7 @@ struct request {
     struct log_call *log;
     struct relay *relay;
     struct proxy *proxy;
+    bool heartbeat;
 };
 
 /* Everything but arena and server is unset. */

@@ -43,8 +43,8 @@ void apiserver_uuid(struct apiserver *server, char out[UUID_LEN + 1]);
 void apiserver_suffix(struct apiserver *server, char *out, size_t n);
 uint64_t apiserver_random(struct apiserver *server, uint64_t bound);
 
-/* Runs the request: sets the reply (an error becomes a Status), or request->list, ->watch, ->log, ->relay or
- * ->proxy. May block. */
+/* Runs the request: sets the reply (an error becomes a Status), or request->list, ->watch, ->log, ->relay,
+ * ->proxy or ->heartbeat. May block. */
 void request_run(struct request *request);
 /* True when request_run() of this request reads memory only, so that it may run on a network loop. */
 bool request_is_quick(const struct request *request);

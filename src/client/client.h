@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/blob.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "client/object.h"
 #include "codec/json.h"
@@ -13,6 +14,7 @@
 
 struct client;
 struct client_watch;
+struct client_talk;
 
 enum client_verb { CLIENT_GET, CLIENT_LIST, CLIENT_CREATE, CLIENT_UPDATE, CLIENT_PATCH, CLIENT_DELETE };
 enum patch_kind { PATCH_JSON, PATCH_MERGE, PATCH_STRATEGIC };
@@ -37,6 +39,8 @@ struct client_ops {
                 uint64_t *ret_revision, struct blob **ret_body, struct err *err);
     int (*watch)(struct client *client, const struct client_call *call, uint64_t after, void (*ready)(void *arg),
                  void *arg, struct client_watch **ret_watch, struct err *err);
+    /* A POST for as long as both like: lines out, a line back for each. Only over HTTPS; NULL: not offered. */
+    int (*talk)(struct client *client, const struct client_call *call, struct client_talk **ret_talk, struct err *err);
     struct client *(*free)(struct client *client);
 };
 struct client {
@@ -61,6 +65,15 @@ struct client_watch {
      * (ERR_EXPIRED/ERR_GONE: list again; others: watch again from the last revision). */
     int (*next)(struct client_watch *watch, struct watch_event *ret_event, struct err *err);
     struct client_watch *(*free)(struct client_watch *watch); /* afterwards ready is not running and never will */
+};
+
+/* -- talk: used by one thread at a time -- */
+
+struct client_talk {
+    /* Says a line and waits for the answer to it, which is not handed out. Negative: the talk is over, free it. ERR_TIMEOUT; what
+     * the server refused it with; ERR_UNAVAILABLE when it ended it. */
+    int (*say)(struct client_talk *talk, struct str line, nsec_t timeout, struct err *err);
+    struct client_talk *(*free)(struct client_talk *talk);
 };
 
 /* -- conveniences over ops->call; views are the generated structs, encoded by table -- */

@@ -4,21 +4,13 @@
  * BACKLOG_MAX the call is paused until the reader has caught up. */
 #include "base/log.h"
 #include "base/sync.h"
-#include "client/client.h"
+#include "client/http_api.h"
 #include "client/rest.h"
-#include "net/http_client.h"
 
 #define BACKLOG_MAX (1u << 20)
 #define LINE_MAX_BYTES (8u << 20)
 #define CALL_TIMEOUT (60 * NSEC_PER_SEC)
 #define LIST_MAX_BYTES (1u << 30)
-
-struct http_api {
-    struct client client;
-    struct http_client *http;
-    struct arena arena; /* owns the texts below */
-    struct str server, authorization, user_agent;
-};
 
 static const struct {
     const char *method;
@@ -38,7 +30,7 @@ static const char *const patch_types[] = {
     [PATCH_STRATEGIC] = "application/strategic-merge-patch+json",
 };
 
-static void write_url(struct buf *url, const struct http_api *api, const struct client_call *call, bool watch,
+void http_api_url(struct buf *url, const struct http_api *api, const struct client_call *call, bool watch,
                       uint64_t after)
 {
     char separator = '?';
@@ -52,9 +44,7 @@ static void write_url(struct buf *url, const struct http_api *api, const struct 
                    (unsigned long long)after);
 }
 
-#define HEADERS_MAX 6
-
-static size_t add_headers(const struct http_api *api, const char *content_type, struct http_header headers[HEADERS_MAX])
+size_t http_api_headers(const struct http_api *api, const char *content_type, struct http_header headers[HEADERS_MAX])
 {
     size_t count = 0;
 
@@ -89,12 +79,12 @@ static int send(struct http_api *api, const struct client_call *call, struct are
                                : call->body.len           ? verbs[call->verb].content_type
                                                           : NULL;
     struct http_header headers[HEADERS_MAX];
-    size_t header_count = add_headers(api, content_type, headers);
+    size_t header_count = http_api_headers(api, content_type, headers);
     struct buf url = BUF_INIT;
     char trigger[24];
 
     header_count = add_cause(call, trigger, headers, header_count);
-    write_url(&url, api, call, false, 0);
+    http_api_url(&url, api, call, false, 0);
     const struct http_client_request request = {
         .method = verbs[call->verb].method,
         .url = buf_str(&url),
@@ -374,9 +364,9 @@ static int api_watch(struct client *client, const struct client_call *call, uint
                                   .arg = arg };
     mutex_init(&watch->lock);
     buf_init(&watch->backlog, LINE_MAX_BYTES + BACKLOG_MAX);
-    write_url(&url, api, call, true, after);
+    http_api_url(&url, api, call, true, after);
     const struct http_client_request request = {
-        .method = "GET", .url = buf_str(&url), .headers = headers, .header_count = add_headers(api, NULL, headers),
+        .method = "GET", .url = buf_str(&url), .headers = headers, .header_count = http_api_headers(api, NULL, headers),
     };
     const struct http_call_events events = { watch, on_head, on_data, on_done };
     int code = buf_ok(&url) ? http_call_start(api->http, &request, &events, &watch->call, err)
@@ -403,7 +393,7 @@ static struct client *api_free(struct client *client)
 
 int client_http_new(const struct client_config *config, struct client **ret_client, struct err *err)
 {
-    static const struct client_ops ops = { api_call, api_watch, api_free };
+    static const struct client_ops ops = { api_call, api_watch, http_api_talk, api_free };
     struct http_api *api = calloc(1, sizeof *api);
     const struct http_client_options options = { .ca_pem = config->ca_pem, .cert_pem = config->cert_pem,
                                                  .key_pem = config->key_pem, .insecure = config->insecure };

@@ -1,6 +1,6 @@
 /* node_status.c - what this machine is, as Kubernetes tells it, and the word each second that it is still there.
  *
- * The heartbeat is a POST outside of the log; a Lease in kube-node-lease is renewed as well, each ten seconds, for
+ * Heartbeats are lines of one stream, outside of the log; a Lease in kube-node-lease is renewed as well, each ten seconds, for
  * those who look there. */
 #include "kubelet/node_status.h"
 
@@ -21,6 +21,7 @@
 #define HEARTBEAT NSEC_PER_SEC
 #define LEASE_EVERY 10  /* heartbeats */
 #define STATUS_EVERY 60 /* heartbeats */
+#define ANSWER_MAX_WAIT (2 * NSEC_PER_SEC)
 #define GAP_MAX (3 * NSEC_PER_SEC) /* after a longer silence the control plane may have given this node up */
 #define IMAGES_MAX 50
 #define VERSION "v1.33.0-caravel"
@@ -343,24 +344,43 @@ struct node_reporter {
     bool stopping, silent;
     unsigned beats;
     nsec_t heard; /* when the last heartbeat that arrived was sent; 0: none yet */
+    struct client_talk *talk; /* the stream of heartbeats; NULL: none. beat()'s own */
 };
 
-static int heartbeat(struct node_reporter *reporter, struct err *err)
+static int begin_talk(struct node_reporter *reporter, struct err *err)
 {
     /* The session is no resource of the tables: its row here is all that the client needs to find the path. */
     static const struct resource sessions = { .group = STR_INIT("caravel.io"),
                                               .version = STR_INIT("v1"),
                                               .plural = STR_INIT("nodes"),
                                               .kind = STR_INIT("Node") };
-    const struct client_call call = { .verb = CLIENT_CREATE,
-                                      .resource = &sessions,
+    const struct client_call call = { .resource = &sessions,
                                       .name = reporter->kubelet->options.node_name,
-                                      .subresource = STR("heartbeat"),
-                                      .body = STR("{}") };
-    AUTO(blob) body = NULL;
+                                      .subresource = STR("heartbeat") };
     struct client *client = reporter->kubelet->options.client;
 
-    return client->ops->call(client, &call, NULL, NULL, NULL, &body, err);
+    return client->ops->talk(client, &call, &reporter->talk, err);
+}
+
+/* One word on the stream, and the answer to it. A stream that ended gets a successor at once: the server may only have
+ * been started again. */
+static int heartbeat(struct node_reporter *reporter, struct err *err)
+{
+    int code = 0;
+
+    for (int attempt = 0; attempt < 2; attempt++) {
+        bool old = reporter->talk != NULL;
+
+        if (!old && (code = begin_talk(reporter, err)) < 0)
+            return code;
+        code = reporter->talk->say(reporter->talk, STR("{}"), ANSWER_MAX_WAIT, err);
+        if (code == 0)
+            return 0;
+        reporter->talk = reporter->talk->free(reporter->talk);
+        if (!old)
+            break;
+    }
+    return code;
 }
 
 static int renew_lease(struct kubelet *kubelet, struct err *err)
@@ -463,6 +483,8 @@ struct node_reporter *node_reporter_free(struct node_reporter *reporter)
             break;
         executor_cancel_wait(reporter->kubelet->options.executor, timer);
     }
+    if (reporter->talk)
+        reporter->talk->free(reporter->talk);
     mutex_deinit(&reporter->lock);
     free(reporter);
     return NULL;

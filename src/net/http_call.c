@@ -7,6 +7,7 @@
 #define MAX_REDIRECTS 10L
 #define MAX_HEAD (256u << 10)
 #define RECEIVE_BUFFER (64L << 10)
+#define OUTGOING_MAX (256u << 10)
 #define KEEPALIVE_SECONDS 30L
 
 static const struct {
@@ -37,6 +38,13 @@ static enum err_code code_of(CURLcode curl)
 
 /* -- what comes back -- */
 
+/* The answer is here before the request has ended: what was still to be said is of no use. */
+static void end_request(struct http_call *call)
+{
+    if (call->goes_on && call->status >= 300)
+        http_client_end_request(call);
+}
+
 static bool tell_head(struct http_call *call)
 {
     struct http_client_response response;
@@ -46,6 +54,7 @@ static bool tell_head(struct http_call *call)
     if (!head_resolve_fields(&call->head))
         return false;
     call->head_told = true;
+    end_request(call);
     response = (struct http_client_response){
         .status = call->status,
         .headers = call->head.headers.items,
@@ -200,10 +209,34 @@ static int set_headers(struct http_call *call, const struct http_client_request 
     return 0;
 }
 
+/* There may be more later: http_call_write() lets it go on. */
+static size_t on_read(char *out, size_t size, size_t count, void *ctx)
+{
+    size_t len;
+
+    if (!http_client_take(ctx, out, size * count, &len))
+        return 0;
+    return len ? len : CURL_READFUNC_PAUSE;
+}
+
+static bool set_open_body(struct http_call *call, const struct http_client_request *request)
+{
+    CURL *easy = call->easy;
+
+    if (request->body.len)
+        buf_add_str(&call->outgoing, request->body);
+    return buf_ok(&call->outgoing) && curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_READFUNCTION, on_read) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_READDATA, call) == CURLE_OK &&
+           curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, request->method) == CURLE_OK;
+}
+
 static bool set_body(struct http_call *call, const struct http_client_request *request)
 {
     CURL *easy = call->easy;
 
+    if (request->body_goes_on)
+        return set_open_body(call, request);
     if (strcmp(request->method, "HEAD") == 0)
         return curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK;
     if (!request->body.data && strcmp(request->method, "POST") != 0 && strcmp(request->method, "PUT") != 0 &&
@@ -238,7 +271,8 @@ static bool set_times(CURL *easy, const struct http_client_request *request)
 }
 
 /* With https it is known after the handshake whether a connection carries many streams, and it is better to wait for
- * one than to make another; with http curl would wait for the end of what may be a watch. */
+ * one than to make another; with http curl would wait for the end of what may be a watch. A body that goes on has a
+ * connection of its own: libcurl 7.88 overlooks an answer that ends on a shared one while the request does not. */
 static bool set_numbers(CURL *easy, const struct http_client_request *request)
 {
     const long wait = str_has_prefix(request->url, STR("https:"));
@@ -248,7 +282,7 @@ static bool set_numbers(CURL *easy, const struct http_client_request *request)
     } numbers[] = {
         { CURLOPT_NOSIGNAL, 1 },
         { CURLOPT_NOPROGRESS, 1 },
-        { CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_2TLS },
+        { CURLOPT_HTTP_VERSION, request->body_goes_on ? CURL_HTTP_VERSION_1_1 : CURL_HTTP_VERSION_2TLS },
         { CURLOPT_PIPEWAIT, wait },
         { CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2 },
         { CURLOPT_FOLLOWLOCATION, request->follow_redirects },
@@ -296,11 +330,13 @@ int http_call_new(struct http_client *client, const struct http_client_request *
     if (!(call = calloc(1, sizeof *call)))
         return err_set(err, ERR_NO_MEMORY, "HTTP call");
     head_init(&call->head);
+    buf_init(&call->outgoing, OUTGOING_MAX);
     list_init(&call->link);
     list_init(&call->command);
     call->client = client;
     call->events = *events;
     call->max_body = request->max_body;
+    call->goes_on = request->body_goes_on;
     call->follow = request->follow_redirects;
     call->url = str_dup(request->url);
     call->easy = curl_easy_init();
@@ -323,6 +359,7 @@ void http_call_destroy(struct http_call *call)
         curl_easy_cleanup(call->easy);
     curl_slist_free_all(call->headers);
     head_deinit(&call->head);
+    buf_deinit(&call->outgoing);
     free(call->url);
     free(call->body);
     free(call);

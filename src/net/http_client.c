@@ -5,6 +5,8 @@
  * thread to have let go. The client's memory lives until its last call is freed. */
 #include "net/http_client.h"
 
+#include <string.h>
+
 #include "base/sync.h"
 #include "net/http_call.h"
 
@@ -290,6 +292,37 @@ void http_call_resume(struct http_call *call)
 {
     LOCKED(&call->client->lock);
     call->resume = true;
+    command(call->client, call);
+}
+
+int http_call_write(struct http_call *call, struct str bytes, struct err *err)
+{
+    LOCKED(&call->client->lock);
+    buf_add_str(&call->outgoing, bytes);
+    if (!buf_ok(&call->outgoing))
+        return err_set(err, ERR_TOO_LARGE, "too much waits to be sent");
+    call->resume = true;
+    command(call->client, call);
+    return 0;
+}
+
+bool http_client_take(struct http_call *call, char *out, size_t size, size_t *ret_len)
+{
+    LOCKED(&call->client->lock);
+    size_t len = MIN(size, call->outgoing.len);
+
+    if (len) {
+        memcpy(out, call->outgoing.data, len);
+        buf_consume(&call->outgoing, len);
+    }
+    *ret_len = len;
+    return !call->body_over;
+}
+
+void http_client_end_request(struct http_call *call)
+{
+    LOCKED(&call->client->lock);
+    call->body_over = call->resume = true;
     command(call->client, call);
 }
 

@@ -26,6 +26,7 @@ struct http_client_request {
     const struct http_header *headers;
     size_t header_count;
     struct str body;        /* data == NULL: none */
+    bool body_goes_on;      /* http_call_write() adds to it for as long as the call lasts */
     nsec_t timeout;         /* of the whole; 0: none */
     nsec_t connect_timeout; /* 0: 10 s */
     nsec_t stall_timeout;   /* no byte for so long; 0: none */
@@ -56,6 +57,8 @@ struct http_call_events {
 int http_call_start(struct http_client *client, const struct http_client_request *request,
                     const struct http_call_events *events, struct http_call **ret_call, struct err *err);
 void http_call_resume(struct http_call *call);
+/* More of a body that goes on; copied. ERR_TOO_LARGE: so much waits for the other side already. */
+int http_call_write(struct http_call *call, struct str bytes, struct err *err);
 /* Cancels without done(). After it returns no callback is running or will; frees the call (required also after
  * done). Not from a callback. */
 struct http_call *http_call_free(struct http_call *call);

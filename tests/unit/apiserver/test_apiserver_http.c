@@ -20,6 +20,7 @@ struct cluster {
     struct apiserver *server;
     struct http_server *http, *agent;
     struct http_client *client, *to_agents;
+    struct node_sessions *sessions;
     struct tls_context *tls;
     int port;
 };
@@ -37,6 +38,11 @@ static void say_who(void *ctx, struct http_exchange *exchange)
     inner.handle(inner.ctx, exchange);
 }
 
+static enum http_body_mode how(void *ctx, const struct http_request *head)
+{
+    return inner.route(inner.ctx, head);
+}
+
 static void cluster_init(struct cluster *c)
 {
     struct err err = { 0 };
@@ -51,7 +57,9 @@ static void cluster_init(struct cluster *c)
                    &err),
         0);
     assert_int_equal(http_client_new(&(struct http_client_options){ .insecure = true }, &c->to_agents, &err), 0);
+    assert_int_equal(node_sessions_new(clock_real(), &c->sessions, &err), 0);
     assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = c->store,
+                                                                .sessions = c->sessions,
                                                                 .executor = c->executor,
                                                                 .clock = clock_real(),
                                                                 .rng = rng_system(),
@@ -62,7 +70,7 @@ static void cluster_init(struct cluster *c)
         fail_msg("%s", err.message);
     inner = apiserver_handler(c->server);
     assert_int_equal(
-        http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .handler = { NULL, NULL, say_who } },
+        http_server_start(&(struct http_server_options){ .address = "127.0.0.1", .handler = { NULL, how, say_who } },
                           &c->http, &err),
         0);
     c->port = http_server_port(c->http);
@@ -79,6 +87,7 @@ static void cluster_deinit(struct cluster *c)
     http_client_free(c->to_agents);
     store_close(c->store);
     executor_free(c->executor);
+    node_sessions_free(c->sessions);
     file_remove_tree(c->path, NULL);
     arena_free(c->arena);
 }
@@ -134,6 +143,60 @@ static void test_write_and_read(void **state)
     assert_int_equal(r.status, 200);
     r = call(&c, "GET", PODS "/p", NULL);
     assert_int_equal(r.status, 404);
+    cluster_deinit(&c);
+}
+
+/* A node's stream: each line is noted and answered; it ends when the node is no more, and a node that is not there is told. */
+static void test_heartbeats(void **state)
+{
+    static const struct resource nodes = { .group = STR_INIT("caravel.io"), .version = STR_INIT("v1"),
+                                           .plural = STR_INIT("nodes"), .kind = STR_INIT("Node") };
+    const struct client_call beat = { .resource = &nodes, .name = STR_INIT("n1"), .subresource = STR_INIT("heartbeat") };
+    struct node_session session;
+    struct client_talk *talk;
+    struct client *client;
+    struct err err = { 0 };
+    struct cluster c;
+
+    cluster_init(&c);
+    struct client_config config = { .server = arena_printf(c.arena, "http://127.0.0.1:%d", c.port) };
+    assert_int_equal(client_http_new(&config, &client, &err), 0);
+    assert_int_equal(client->ops->talk(client, &beat, &talk, &err), 0);
+    assert_int_equal(talk->say(talk, STR("{}"), 60 * NSEC_PER_SEC, &err), -ERR_NOT_FOUND);
+    talk->free(talk);
+    assert_int_equal(node_sessions_count(c.sessions), 0);
+
+    assert_int_equal(call(&c, "POST", NODES, "{'metadata':{'name':'n1'}}").status, 201);
+    assert_int_equal(client->ops->talk(client, &beat, &talk, &err), 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        struct str line = arena_printf(c.arena, "{\"applied\":%llu}", (unsigned long long)i);
+
+        assert_int_equal(talk->say(talk, line, 60 * NSEC_PER_SEC, &err), 0);
+        assert_true(node_sessions_get(c.sessions, STR("n1"), &session));
+        assert_int_equal(session.applied, i);
+    }
+    assert_int_equal(call(&c, "DELETE", NODES "/n1", NULL).status, 200);
+    node_sessions_forget(c.sessions, STR("n1")); /* as the node controller does */
+    assert_int_equal(talk->say(talk, STR("{}"), 60 * NSEC_PER_SEC, &err), -ERR_NOT_FOUND);
+    talk->free(talk);
+    assert_int_equal(node_sessions_count(c.sessions), 0);
+
+    assert_int_equal(call(&c, "POST", NODES, "{'metadata':{'name':'n1'}}").status, 201);
+    assert_int_equal(client->ops->talk(client, &beat, &talk, &err), 0);
+    assert_int_equal(talk->say(talk, STR("not json"), 60 * NSEC_PER_SEC, &err), -ERR_BAD_REQUEST);
+    talk->free(talk);
+    struct http_client_response r = call(&c, "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat", "{'applied':9}");
+    assert_int_equal(r.status, 200);
+    assert_true(str_is(r.body, "{}\n"));
+    assert_true(node_sessions_get(c.sessions, STR("n1"), &session));
+    assert_int_equal(session.applied, 9);
+    /* One that is open when the server stops. */
+    assert_int_equal(client->ops->talk(client, &beat, &talk, &err), 0);
+    assert_int_equal(talk->say(talk, STR(""), 60 * NSEC_PER_SEC, &err), 0);
+    c.http = http_server_stop(c.http);
+    assert_true(talk->say(talk, STR(""), 60 * NSEC_PER_SEC, &err) < 0);
+    talk->free(talk);
+    client_free(client);
     cluster_deinit(&c);
 }
 
@@ -738,7 +801,7 @@ static void test_races(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list),
+        cmocka_unit_test(test_write_and_read), cmocka_unit_test(test_large_list), cmocka_unit_test(test_heartbeats),
         cmocka_unit_test(test_long_answers),   cmocka_unit_test(test_watch_stream),
         cmocka_unit_test(test_watch_kinds), cmocka_unit_test(test_watch_forms), cmocka_unit_test(test_two_versions),   cmocka_unit_test(test_watch_protobuf),
         cmocka_unit_test(test_watch_expired),  cmocka_unit_test(test_stop_with_watch),

@@ -437,12 +437,11 @@ static void test_heartbeat(void **state)
     assert_int_equal(a.status, 201);
     a = send_raw(&f, &(struct raw){ "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat", "{'applied':7}",
                                     .user = "system:node:n1" });
-    assert_int_equal(a.status, 200);
-    assert_true(node_sessions_get(f.sessions, STR("n1"), &session));
-    assert_int_equal(session.applied, 7);
+    assert_int_equal(a.status, 0); /* let in: what is said then is streamed (test_apiserver_http.c) */
+    assert_false(node_sessions_get(f.sessions, STR("n1"), &session));
     a = send_raw(&f, &(struct raw){ "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat", "", .user = "system:node:n2" });
     assert_int_equal(a.status, 403);
-    assert_int_equal(node_sessions_count(f.sessions), 1);
+    assert_int_equal(node_sessions_count(f.sessions), 0);
     must(&f, 405, "GET", "/apis/caravel.io/v1/nodes/n1/heartbeat", NULL);
     must(&f, 404, "POST", "/apis/caravel.io/v1/nodes/n1/heartbeat/x", "");
     must(&f, 404, "POST", "/apis/caravel.io/v1/namespaces/default/nodes/n1/heartbeat", "");

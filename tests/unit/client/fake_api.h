@@ -289,7 +289,7 @@ static inline struct client *fake_free(struct client *client)
 
 static inline void fake_init(struct fake_api *api)
 {
-    static const struct client_ops ops = { fake_call, fake_watch_open, fake_free };
+    static const struct client_ops ops = { .call = fake_call, .watch = fake_watch_open, .free = fake_free };
 
     memset(api, 0, sizeof *api);
     api->client.ops = &ops;
