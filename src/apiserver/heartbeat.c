@@ -1,9 +1,10 @@
-/* heartbeat.c - POST /apis/caravel.io/v1/nodes/NAME/heartbeat: a node says that it lives, for as long as it does. Each line
- * of the body, {"applied": REVISION} or {}, is noted in memory, never in the log, and answered with a line. Only the node
- * itself (system:node:NAME) or an administrator may.
+/* heartbeat.c - POST /apis/caravel.io/v1/nodes/NAME/heartbeat: a node says that it lives, for as long as it does. Each
+ * line of the body, {"applied": REVISION} or {}, is noted in memory, never in the log, and answered with a line. Only
+ * the node itself (system:node:NAME) or an administrator may.
  *
- * Runs on the exchange's network loop from its first line to its last. A node without a session is looked up: to one that
- * is not there, or was deleted, the answer is 404, or a Status as its last line, and its agent registers it again. */
+ * Runs on the exchange's network loop from its first line to its last. A node without a session is looked up: to one
+ * that is not there, or was deleted, the answer is 404, or a Status as its last line, and its agent registers it
+ * again. */
 #include "apiserver/heartbeat.h"
 
 #include <stdlib.h>

@@ -70,8 +70,8 @@ struct client_watch {
 /* -- talk: used by one thread at a time -- */
 
 struct client_talk {
-    /* Says a line and waits for the answer to it, which is not handed out. Negative: the talk is over, free it. ERR_TIMEOUT; what
-     * the server refused it with; ERR_UNAVAILABLE when it ended it. */
+    /* Says a line and waits for the answer to it, "{}". Negative: the talk is over, free it. ERR_TIMEOUT; what the server
+     * refused it with; ERR_UNAVAILABLE when it ended it. */
     int (*say)(struct client_talk *talk, struct str line, nsec_t timeout, struct err *err);
     struct client_talk *(*free)(struct client_talk *talk);
 };

@@ -68,7 +68,8 @@ static void talk_done(void *ctx, int code, const struct err *err)
     cond_broadcast(&talk->heard);
 }
 
-/* Locked. Why nobody answers any more: the transfer failed, the request was refused, or the server has said why, or not. */
+/* Locked. Why nobody answers any more: the request was refused, the server has said why, the transfer failed, or none of
+ * these. */
 static int end_of_talk(struct http_talk *talk, struct err *err)
 {
     AUTO(arena) arena = arena_new(0);

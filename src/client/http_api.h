@@ -19,4 +19,5 @@ void http_api_url(struct buf *url, const struct http_api *api, const struct clie
 size_t http_api_headers(const struct http_api *api, const char *content_type, struct http_header headers[HEADERS_MAX]);
 
 /* client_ops.talk */
-int http_api_talk(struct client *client, const struct client_call *call, struct client_talk **ret_talk, struct err *err);
+int http_api_talk(struct client *client, const struct client_call *call, struct client_talk **ret_talk,
+                  struct err *err);
