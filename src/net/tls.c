@@ -12,6 +12,10 @@
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+#include "base/ip.h"
 
 #define TICKET_SECONDS 3600
 #define MAX_ORGANIZATIONS 64
@@ -28,6 +32,7 @@ struct tls_session {
     struct str in;
     struct buf *out;
     bool failed;
+    unsigned long reason; /* OpenSSL's, of the failure; 0: not known */
 };
 
 static int tls_error(struct err *err, const char *what)
@@ -105,19 +110,19 @@ static BIO *pem_reader(struct str pem)
     return pem.data && pem.len <= INT32_MAX ? BIO_new_mem_buf(pem.data, (int)pem.len) : NULL;
 }
 
-static int use_certificates(SSL_CTX *ctx, struct str pem, struct err *err)
+static int use_certificates(SSL_CTX *ctx, const char *whose, struct str pem, struct err *err)
 {
     BIO *bio = pem_reader(pem);
     X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
     int result = 0;
 
     if (!cert || SSL_CTX_use_certificate(ctx, cert) != 1)
-        result = tls_error(err, "server certificate");
+        result = err_wrap(err, tls_error(err, "certificate"), "%s", whose);
     X509_free(cert);
     while (result == 0 && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
         if (SSL_CTX_add0_chain_cert(ctx, cert) != 1) {
             X509_free(cert);
-            result = tls_error(err, "server certificate chain");
+            result = err_wrap(err, tls_error(err, "certificate chain"), "%s", whose);
         }
     }
     ERR_clear_error(); /* the end of the file is reported as an error */
@@ -125,35 +130,37 @@ static int use_certificates(SSL_CTX *ctx, struct str pem, struct err *err)
     return result;
 }
 
-static int use_key(SSL_CTX *ctx, struct str pem, struct err *err)
+static int use_key(SSL_CTX *ctx, const char *whose, struct str pem, struct err *err)
 {
     BIO *bio = pem_reader(pem);
     EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
     int result = 0;
 
     if (!key || SSL_CTX_use_PrivateKey(ctx, key) != 1 || SSL_CTX_check_private_key(ctx) != 1)
-        result = tls_error(err, "server key");
+        result = err_wrap(err, tls_error(err, "key"), "%s", whose);
     EVP_PKEY_free(key);
     BIO_free(bio);
     return result;
 }
 
-/* The authorities are also named to the client, so that it can choose the right certificate. */
-static int use_client_ca(SSL_CTX *ctx, struct str pem, struct err *err)
+/* The authorities that the peer's certificate may be of. A server also names them to the client, so that it can choose
+ * the right one. */
+static int use_authorities(SSL_CTX *ctx, const char *what, bool name_them, struct str pem, struct err *err)
 {
     BIO *bio = pem_reader(pem);
     int count = 0, result = 0;
     X509 *cert;
 
     while (bio && result == 0 && (cert = PEM_read_bio_X509(bio, NULL, NULL, NULL))) {
-        if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) != 1 || SSL_CTX_add_client_CA(ctx, cert) != 1)
-            result = tls_error(err, "client certificate authority");
+        if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) != 1 ||
+            (name_them && SSL_CTX_add_client_CA(ctx, cert) != 1))
+            result = tls_error(err, what);
         X509_free(cert);
         count++;
     }
     BIO_free(bio);
     if (result == 0 && count == 0)
-        result = tls_error(err, "client certificate authority");
+        result = tls_error(err, what);
     ERR_clear_error();
     if (result == 0)
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
@@ -178,22 +185,49 @@ static bool set_policy(SSL_CTX *ctx)
            SSL_CTX_set_session_id_context(ctx, session_context, sizeof session_context - 1) == 1;
 }
 
-int tls_server_new(const struct tls_server_config *config, struct tls_context **ret_context, struct err *err)
+static int context_new(const SSL_METHOD *method, struct tls_context **ret_context, struct err *err)
 {
     AUTO(tls_context) context = calloc(1, sizeof *context);
-    int code;
 
     if (!context)
         return err_set(err, ERR_NO_MEMORY, "TLS context");
     atomic_init(&context->refs, 1);
     context->bio = bio_method_new();
-    context->ctx = SSL_CTX_new(TLS_server_method());
+    context->ctx = SSL_CTX_new(method);
     if (!context->bio || !context->ctx || !set_policy(context->ctx))
         return tls_error(err, "TLS context");
-    if ((code = use_certificates(context->ctx, config->cert_pem, err)) < 0 ||
-        (code = use_key(context->ctx, config->key_pem, err)) < 0)
+    *ret_context = TAKE(context);
+    return 0;
+}
+
+int tls_server_new(const struct tls_server_config *config, struct tls_context **ret_context, struct err *err)
+{
+    AUTO(tls_context) context = NULL;
+    int code = context_new(TLS_server_method(), &context, err);
+
+    if (code < 0 || (code = use_certificates(context->ctx, "server", config->cert_pem, err)) < 0 ||
+        (code = use_key(context->ctx, "server", config->key_pem, err)) < 0)
         return code;
-    if (config->client_ca_pem.data && (code = use_client_ca(context->ctx, config->client_ca_pem, err)) < 0)
+    if (config->client_ca_pem.data &&
+        (code = use_authorities(context->ctx, "client certificate authority", true, config->client_ca_pem, err)) < 0)
+        return code;
+    *ret_context = TAKE(context);
+    return 0;
+}
+
+int tls_client_new(const struct tls_client_config *config, struct tls_context **ret_context, struct err *err)
+{
+    static const unsigned char h2[] = "\x02h2";
+    AUTO(tls_context) context = NULL;
+    int code = context_new(TLS_client_method(), &context, err);
+
+    if (code < 0 || (code = use_authorities(context->ctx, "certificate authority", false, config->ca_pem, err)) < 0)
+        return code;
+    if (SSL_CTX_set_alpn_protos(context->ctx, h2, sizeof h2 - 1) != 0)
+        return tls_error(err, "TLS context");
+    if (config->cert_pem.data &&
+        ((code = use_certificates(context->ctx, "client", config->cert_pem, err)) < 0 ||
+         (code = use_key(context->ctx, "client", config->key_pem, err)) < 0))
         return code;
     *ret_context = TAKE(context);
     return 0;
@@ -217,7 +251,7 @@ struct tls_context *tls_context_free(struct tls_context *context)
 
 /* -- sessions -- */
 
-struct tls_session *tls_session_new(struct tls_context *context, struct buf *out)
+static struct tls_session *session_new(struct tls_context *context, struct buf *out)
 {
     struct tls_session *session = calloc(1, sizeof *session);
     BIO *bio;
@@ -236,7 +270,39 @@ struct tls_session *tls_session_new(struct tls_context *context, struct buf *out
     BIO_set_init(bio, 1);
     SSL_set_bio(session->ssl, bio, bio);
     SSL_set_read_ahead(session->ssl, 1);
-    SSL_set_accept_state(session->ssl);
+    return session;
+}
+
+struct tls_session *tls_session_new(struct tls_context *context, struct buf *out)
+{
+    struct tls_session *session = session_new(context, out);
+
+    if (session)
+        SSL_set_accept_state(session->ssl);
+    return session;
+}
+
+/* Names go into the greeting too (SNI); addresses may not. */
+static bool expect_host(SSL *ssl, const char *host)
+{
+    struct ip ip;
+
+    if (ip_parse(str_from(host), &ip))
+        return X509_VERIFY_PARAM_set1_ip(SSL_get0_param(ssl), ip.bytes, ip.v6 ? 16 : 4) == 1;
+    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+struct tls_session *tls_session_connect(struct tls_context *context, const char *host, struct buf *out)
+{
+    struct tls_session *session = session_new(context, out);
+
+    if (!session)
+        return NULL;
+    if (!expect_host(session->ssl, host)) {
+        ERR_clear_error();
+        return tls_session_free(session);
+    }
+    SSL_set_connect_state(session->ssl);
     return session;
 }
 
@@ -271,6 +337,7 @@ int tls_session_read(struct tls_session *session, char *data, size_t size)
     case SSL_ERROR_ZERO_RETURN:
         return TLS_CLOSED;
     default:
+        session->reason = ERR_peek_error();
         ERR_clear_error();
         session->failed = true;
         return TLS_FAILED;
@@ -305,6 +372,18 @@ void tls_session_shutdown(struct tls_session *session)
         return;
     SSL_shutdown(session->ssl);
     ERR_clear_error();
+}
+
+const char *tls_session_trouble(const struct tls_session *session, char *text, size_t size)
+{
+    const char *reason = session->reason ? ERR_reason_error_string(session->reason) : NULL;
+    long verified = SSL_get_verify_result(session->ssl);
+
+    if (verified == X509_V_OK)
+        snprintf(text, size, "%s", reason ? reason : "broken off");
+    else
+        snprintf(text, size, "%s: %s", reason ? reason : "broken off", X509_verify_cert_error_string(verified));
+    return text;
 }
 
 bool tls_session_ready(const struct tls_session *session)

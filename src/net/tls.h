@@ -30,6 +30,12 @@ struct tls_server_config {
 };
 struct tls_context; /* SSL_CTX and ALPN for h2 and http/1.1; TLS 1.2 and 1.3 only */
 int tls_server_new(const struct tls_server_config *config, struct tls_context **ret_context, struct err *err);
+/* Of a client that speaks h2 only; servers must be of the authorities given, for the host that is asked for. */
+struct tls_client_config {
+    struct str ca_pem;
+    struct str cert_pem, key_pem; /* unset: none */
+};
+int tls_client_new(const struct tls_client_config *config, struct tls_context **ret_context, struct err *err);
 struct tls_context *tls_context_free(struct tls_context *context);
 DEFINE_AUTO(tls_context, tls_context_free)
 

@@ -1,4 +1,5 @@
-/* tls_session.h - one TLS connection between memory buffers: the caller moves the bytes. Private to net/.
+/* tls_session.h - one TLS connection between memory buffers: the caller moves the bytes. For those who have
+ * sockets of their own.
  *
  * One thread at a time. */
 #pragma once
@@ -19,6 +20,9 @@ struct tls_context *tls_context_ref(struct tls_context *context);
 
 /* The server's side. NULL without memory. What is to be sent is appended to *out whenever a call below produces it. */
 struct tls_session *tls_session_new(struct tls_context *context, struct buf *out);
+/* The client's side of a tls_client_new() context, to a host (a name or an address) that the server must prove to be;
+ * the first read begins to shake hands. */
+struct tls_session *tls_session_connect(struct tls_context *context, const char *host, struct buf *out);
 struct tls_session *tls_session_free(struct tls_session *session);
 
 /* Bytes from the wire. They must stay until they are taken: then tls_session_read() answers TLS_AGAIN, or the
@@ -30,6 +34,8 @@ bool tls_session_is_drained(const struct tls_session *session); /* another read 
 /* Encrypts all or fails. */
 bool tls_session_write(struct tls_session *session, struct str bytes);
 void tls_session_shutdown(struct tls_session *session);
+/* Why it is TLS_FAILED: "certificate verify failed: self-signed certificate"; what is returned lives in text. */
+const char *tls_session_trouble(const struct tls_session *session, char *text, size_t size);
 
 bool tls_session_ready(const struct tls_session *session); /* hands are shaken */
 bool tls_session_is_h2(const struct tls_session *session);
