@@ -3,15 +3,21 @@
  * A closed snapshot keeps its transaction and its slot in LMDB's reader table, only reset; opening it again is a
  * renewal, which takes no lock in LMDB and reads the root and the store's numbers. Older revisions are read from the
  * same newest root: the index leads to a key's newest record, and its links back to the one of the revision
- * (version.c). */
+ * (version.c).
+ *
+ * When a commit has failed LMDB refuses new readers until the writer has put a new environment in place of the old
+ * (trouble.c), which it does at once. Who comes in between waits for that and tries again. */
 #include "store/store_private.h"
 #include "store/term_index.h"
 #include "store/version.h"
+
+#define REPLACE_MAX (10 * NSEC_PER_SEC) /* for the writer to put a new engine in place of one that failed */
 
 void readers_init(struct readers *readers)
 {
     *readers = (struct readers){ .idle = NULL };
     mutex_init(&readers->lock);
+    cond_init(&readers->replaced);
 }
 
 static void snapshot_free(struct store_snapshot *snapshot)
@@ -36,11 +42,12 @@ void readers_deinit(struct readers *readers)
 {
     INVARIANT(readers->open == 0 && !readers->retired);
     free_idle(readers);
+    cond_deinit(&readers->replaced);
     mutex_deinit(&readers->lock);
 }
 
-/* An idle one, or a place in the engine for a new one. */
-static struct store_snapshot *take_idle(struct store *store, struct engine **ret_engine)
+/* An idle one, or a place in the engine for a new one. *ret_turn: which engine that is, for wait_for_engine(). */
+static struct store_snapshot *take_idle(struct store *store, struct engine **ret_engine, uint64_t *ret_turn)
 {
     struct readers *readers = &store->readers;
 
@@ -53,6 +60,7 @@ static struct store_snapshot *take_idle(struct store *store, struct engine **ret
         store->engine->snapshots++;
     readers->open++;
     *ret_engine = store->engine;
+    *ret_turn = readers->turn;
     return snapshot;
 }
 
@@ -97,6 +105,9 @@ void readers_replace(struct store *store, struct engine *engine)
 
     free_idle(readers);
     store->engine = engine;
+    readers->turn++;
+    readers->given_up = false;
+    cond_broadcast(&readers->replaced);
     if (old->snapshots == 0) {
         engine_close(old);
         return;
@@ -105,44 +116,93 @@ void readers_replace(struct store *store, struct engine *engine)
     readers->retired = old;
 }
 
+void readers_give_up(struct store *store)
+{
+    struct readers *readers = &store->readers;
+
+    LOCKED(&readers->lock);
+    readers->given_up = true;
+    cond_broadcast(&readers->replaced);
+}
+
+/* True: another engine has taken the place of the one of that turn. */
+static bool wait_for_engine(struct readers *readers, uint64_t turn)
+{
+    bool in_time = true;
+
+    LOCKED(&readers->lock);
+    while (readers->turn == turn && !readers->given_up && in_time)
+        in_time = cond_wait_for(&readers->replaced, &readers->lock, REPLACE_MAX);
+    return readers->turn != turn;
+}
+
 bool readers_retired(struct store *store)
 {
     LOCKED(&store->readers.lock);
     return store->readers.retired != NULL;
 }
 
-/* A snapshot with a live transaction and the numbers it sees. */
-static int acquire(struct store *store, struct store_snapshot **ret_snapshot, struct err *err)
+static struct store_snapshot *snapshot_new(struct store *store, struct engine *engine)
 {
-    struct engine *engine;
-    struct store_snapshot *snapshot = take_idle(store, &engine);
+    struct store_snapshot *snapshot = calloc(1, sizeof *snapshot);
+
+    if (!snapshot)
+        return NULL;
+    snapshot->store = store;
+    snapshot->engine = engine;
+    return snapshot;
+}
+
+/* Its transaction lives, and the numbers it sees are read. LMDB's code. */
+static int snapshot_begin(struct store_snapshot *snapshot)
+{
     int rc;
 
-    if (snapshot) {
+    if (snapshot->txn) {
         rc = mdb_txn_renew(snapshot->txn);
     } else {
-        snapshot = calloc(1, sizeof *snapshot);
-        if (!snapshot) {
-            give_back(store, engine, NULL);
-            return err_set(err, ERR_NO_MEMORY, "snapshot");
-        }
-        snapshot->store = store;
-        snapshot->engine = engine;
-        rc = mdb_txn_begin(engine->env, NULL, MDB_RDONLY, &snapshot->txn);
+        rc = mdb_txn_begin(snapshot->engine->env, NULL, MDB_RDONLY, &snapshot->txn);
         if (rc)
             snapshot->txn = NULL;
     }
-    if (rc == 0)
-        rc = engine_meta_get(engine, snapshot->txn, &snapshot->meta);
-    if (rc) {
-        int code = engine_fail(engine, rc, "opening a snapshot", err);
+    return rc ? rc : engine_meta_get(snapshot->engine, snapshot->txn, &snapshot->meta);
+}
 
-        snapshot_free(snapshot);
+/* One try. *ret_panicked: LMDB has given up on the engine of *ret_turn. */
+static int try_acquire(struct store *store, struct store_snapshot **ret_snapshot, bool *ret_panicked,
+                       uint64_t *ret_turn, struct err *err)
+{
+    struct engine *engine;
+    struct store_snapshot *snapshot = take_idle(store, &engine, ret_turn);
+
+    if (!snapshot && !(snapshot = snapshot_new(store, engine))) {
         give_back(store, engine, NULL);
-        return code;
+        return err_set(err, ERR_NO_MEMORY, "snapshot");
     }
-    *ret_snapshot = snapshot;
-    return 0;
+    int rc = snapshot_begin(snapshot);
+    if (rc == 0) {
+        *ret_snapshot = snapshot;
+        return 0;
+    }
+    int code = engine_fail(engine, rc, "opening a snapshot", err);
+
+    *ret_panicked = rc == MDB_PANIC;
+    snapshot_free(snapshot);
+    give_back(store, engine, NULL);
+    return code;
+}
+
+static int acquire(struct store *store, struct store_snapshot **ret_snapshot, struct err *err)
+{
+    for (;;) {
+        bool panicked = false;
+        uint64_t turn;
+        int code = try_acquire(store, ret_snapshot, &panicked, &turn, err);
+
+        if (!panicked || !wait_for_engine(&store->readers, turn))
+            return code;
+        err_clear(err);
+    }
 }
 
 int store_snapshot_open(struct store *store, revision_t revision, struct store_snapshot **ret_snapshot, struct err *err)

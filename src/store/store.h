@@ -218,6 +218,9 @@ int store_watch_next(struct store_watch *watch, struct store_event **ret_event, 
 int store_watch_step(struct store_watch *watch, struct store_event **ret_event, struct err *err);
 /* The revision up to which the last "none now" was certain: what a bookmark may say. */
 revision_t store_watch_progress(struct store_watch *watch);
+/* The revision up to which all changes have been handed out, known without asking for the next: that of the newest change
+ * of all while none waits for this watch. Any thread, while none is in store_watch_next(). */
+revision_t store_watch_seen(struct store_watch *watch);
 
 /* -- several servers on one etcd -- */
 

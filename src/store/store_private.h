@@ -37,12 +37,17 @@ struct readers {
     struct store_snapshot *idle; /* all of the present engine */
     struct engine *retired;      /* those that snapshots still read in */
     size_t open;
+    uint64_t turn;        /* grows with each engine */
+    bool given_up;        /* the engine of this turn failed, and there is none to take its place yet */
+    struct cond replaced; /* one of those two has changed */
 };
 
 void readers_init(struct readers *readers);
 void readers_deinit(struct readers *readers);
 /* Writer: from now on snapshots are of this engine. The one before is closed when nobody reads in it. */
 void readers_replace(struct store *store, struct engine *engine);
+/* Writer: there is no engine to take the place of one that failed. Those who wait for it are told, until there is. */
+void readers_give_up(struct store *store);
 bool readers_retired(struct store *store); /* whether somebody reads in an old one */
 
 struct store_snapshot {

@@ -9,8 +9,9 @@
  *
  *   1. The root of the lost commit is overwritten on the disk (lmdb_root_settle). From then on it is certain that
  *      nothing was written; before, nobody knows, and callers are told so.
- *   2. A new environment takes the place of the old, for all snapshots from then on. Those that are open read on in the
- *      old one, which is closed with the last of them. While the disk takes nothing the new one only reads.
+ *   2. A new environment takes the place of the old, for all snapshots from then on; who wants one in between waits.
+ *      Those that are open read on in the old one, which is closed with the last of them. While the disk takes nothing
+ *      the new one only reads.
  *   3. Writes go on when nobody reads in an old environment any more: the new one knows nothing of those readers, and
  *      would write over pages that they look at. */
 #include <errno.h>
@@ -102,9 +103,10 @@ static bool is_panicked(struct engine *engine)
     return rc == MDB_PANIC;
 }
 
-static bool disk_failed(const struct engine *engine, int rc)
+/* Also a root for which there was no room: LMDB is of no use after that. */
+static bool disk_failed(struct engine *engine, int rc)
 {
-    return rc == MDB_PANIC || (rc > 0 && rc != ENOMEM && rc != EINVAL && !engine_lacks_space(engine, rc));
+    return (rc > 0 && rc != ENOMEM && rc != EINVAL && !engine_lacks_space(engine, rc)) || is_panicked(engine);
 }
 
 /* Steps 2 and 3. */
@@ -113,8 +115,10 @@ static int replace(struct store *store, struct err *err)
     struct engine *engine;
     int code = engine_reopen(store->engine, &engine, err);
 
-    if (code < 0)
+    if (code < 0) {
+        readers_give_up(store);
         return code;
+    }
     readers_replace(store, engine);
     atomic_fetch_add(&store->reopened, 1);
     return engine->readonly ? err_set(err, ERR_IO, "the store cannot be opened for writing") : 0;

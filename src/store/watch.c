@@ -410,8 +410,9 @@ static int read_log(struct store_snapshot *snapshot, const struct store_scope *s
 }
 
 /* The next event at or behind `from` from disk. 1: *ret_event, the new place is its position; 0: none up to the new
- * place, which may be the end of what is on disk. */
-static int next_on_disk(struct store_watch *watch, position_t from, position_t *ret_place,
+ * place, which may be the end of what was published. What is behind that comes when it is published: else one might be
+ * told a change of a revision, and that there is none up to it. */
+static int next_on_disk(struct store_watch *watch, position_t from, revision_t published, position_t *ret_place,
                         struct store_event **ret_event, struct err *err)
 {
     AUTO(store_snapshot) snapshot = NULL;
@@ -427,8 +428,9 @@ static int next_on_disk(struct store_watch *watch, position_t from, position_t *
                        (unsigned long long)position_revision(from) - 1);
     *ret_event = NULL;
     int rc = read_log(snapshot, &watch->scope, from, &position, ret_event);
-    if (rc == MDB_NOTFOUND) {
-        *ret_place = position_end(snapshot->meta.revision);
+    if (rc == MDB_NOTFOUND || (rc == 0 && position_revision(position) > published)) {
+        store_event_unref(TAKE(*ret_event));
+        *ret_place = position_end(published);
         return 0;
     }
     if (rc)
@@ -453,12 +455,15 @@ static int fail_watch(struct store_watch *watch, position_t from, int code)
     return code;
 }
 
-static enum found next_in_memory(struct store_watch *watch, struct store_event **ret_event, position_t *ret_from)
+/* *ret_from, *ret_published: what to look through on disk, when it says so. */
+static enum found next_in_memory(struct store_watch *watch, struct store_event **ret_event, position_t *ret_from,
+                                 revision_t *ret_published)
 {
     struct hub *hub = &watch->store->hub;
 
     LOCKED(&hub->lock);
     *ret_from = watch->place + 1;
+    *ret_published = hub->published;
     return watch->behind ? next_behind(watch, hub, ret_event) : next_queued(watch, hub, ret_event, ret_from);
 }
 
@@ -466,16 +471,17 @@ int store_watch_step(struct store_watch *watch, struct store_event **ret_event, 
 {
     struct store_event *event = NULL;
     position_t from, place = 0;
+    revision_t published;
 
     if (watch->expired)
         return err_set(err, ERR_EXPIRED, "the changes that this watch has not read have been compacted");
-    switch (next_in_memory(watch, ret_event, &from)) {
+    switch (next_in_memory(watch, ret_event, &from, &published)) {
     case FOUND: return 1;
     case NONE: return 0;
     case FURTHER: return STORE_WATCH_MORE;
     case ON_DISK: break;
     }
-    int result = next_on_disk(watch, from, &place, &event, err);
+    int result = next_on_disk(watch, from, published, &place, &event, err);
     if (result < 0)
         return fail_watch(watch, from, result);
     note_place(watch, place);
@@ -498,4 +504,14 @@ revision_t store_watch_progress(struct store_watch *watch)
 {
     LOCKED(&watch->store->hub.lock);
     return watch->progress;
+}
+
+revision_t store_watch_seen(struct store_watch *watch)
+{
+    struct hub *hub = &watch->store->hub;
+
+    LOCKED(&hub->lock);
+    if (watch->behind || watch->queue_count > 0)
+        return watch->progress;
+    return MAX(hub->published, watch->progress);
 }

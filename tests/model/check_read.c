@@ -10,8 +10,6 @@ static bool check_snapshot(struct checker *c, const struct row *row)
                accuse(c, row, "expired, and nobody compacted up to there");
     if (row->code == -ERR_INVALID)
         return row->asked > oldest || accuse(c, row, "in the future, but it had been seen before");
-    if (row->code == -ERR_IO) /* for the moment that it takes to replace a failed environment */
-        return c->history->faults || accuse(c, row, "an I/O error, on a disk that has none");
     if (row->code < 0)
         return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
     if (row->asked && row->revision != row->asked)

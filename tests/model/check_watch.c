@@ -8,6 +8,7 @@ struct follower {
     const struct row *opened;
     size_t next;       /* in the model's changes */
     revision_t certain; /* everything up to it has been handed out */
+    revision_t told;    /* of the last event */
     bool listing;       /* a list of changes, not a watch */
 };
 
@@ -91,6 +92,7 @@ static bool check_event(struct checker *c, struct follower *f, const struct row 
     if (!check_before(c, f, row, want) || !check_cause(c, row, want))
         return false;
     f->next++;
+    f->told = got->revision;
     return true;
 }
 
@@ -99,8 +101,6 @@ static bool check_none(struct checker *c, struct follower *f, const struct row *
 {
     const struct version *want = next_wanted(c, f);
 
-    if (row->code == -ERR_IO && c->history->faults) /* for the moment that replacing the environment takes */
-        return true;
     if (row->code < 0)
         return accuse(c, row, "failed: %s", err_name((enum err_code)-row->code));
     if (want && want->revision <= row->revision)
@@ -110,6 +110,9 @@ static bool check_none(struct checker *c, struct follower *f, const struct row *
         return true;
     if (row->revision < f->certain)
         return accuse(c, row, "its progress went back from %llu", (unsigned long long)f->certain);
+    if (row->revision < f->told)
+        return accuse(c, row, "its progress is %llu, behind an event of %llu", (unsigned long long)row->revision,
+                      (unsigned long long)f->told);
     if (row->revision < acknowledged_before(c, row))
         return accuse(c, row, "says \"none\" at %llu when %llu had been acknowledged", (unsigned long long)row->revision,
                       (unsigned long long)acknowledged_before(c, row));
