@@ -262,6 +262,11 @@ static int local_watch_next(struct client_watch *base, struct watch_event *ret_e
     return code;
 }
 
+static uint64_t local_watch_seen(struct client_watch *base)
+{
+    return store_watch_seen(container_of(base, struct local_watch, base)->watch->source);
+}
+
 static struct client_watch *local_watch_free(struct client_watch *base)
 {
     struct local_watch *local;
@@ -303,7 +308,8 @@ static int local_watch(struct client *client, const struct client_call *call, ui
         return err_set(err, ERR_NO_MEMORY, "watch");
     arena_init(&local->arena, CALL_ARENA);
     local->resource = call->resource;
-    local->base = (struct client_watch){ .next = local_watch_next, .free = local_watch_free };
+    local->base =
+        (struct client_watch){ .next = local_watch_next, .free = local_watch_free, .seen = local_watch_seen };
     code = local_request(from, call, VERB_WATCH, &local->arena, &local->request, err);
     if (code == 0)
         code = local_watch_open(local, call, after, ready, arg, err);

@@ -65,6 +65,9 @@ struct client_watch {
      * (ERR_EXPIRED/ERR_GONE: list again; others: watch again from the last revision). */
     int (*next)(struct client_watch *watch, struct watch_event *ret_event, struct err *err);
     struct client_watch *(*free)(struct client_watch *watch); /* afterwards ready is not running and never will */
+    /* Everything up to this revision has been handed out by next(): also when nothing has happened to the watch's objects
+     * since. Any thread, while none is in next(). NULL: the watch cannot tell. */
+    uint64_t (*seen)(struct client_watch *watch);
 };
 
 /* -- talk: used by one thread at a time -- */

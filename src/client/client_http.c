@@ -360,7 +360,7 @@ static int api_watch(struct client *client, const struct client_call *call, uint
 
     if (!watch)
         return err_set(err, ERR_NO_MEMORY, "watch");
-    *watch = (struct http_watch){ .watch = { watch_next, watch_free }, .resource = call->resource, .ready = ready,
+    *watch = (struct http_watch){ .watch = { watch_next, watch_free, NULL }, .resource = call->resource, .ready = ready,
                                   .arg = arg };
     mutex_init(&watch->lock);
     buf_init(&watch->backlog, LINE_MAX_BYTES + BACKLOG_MAX);

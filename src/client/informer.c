@@ -3,7 +3,10 @@
  * All of an informer's work runs on its strand: listing, draining the watch, calling handlers. The cache is read by
  * others under a read lock; only the strand writes, and handlers are called after the lock was given back. A watch that
  * ends is opened again from the last revision; when that is gone (410) the list is read anew and the difference becomes
- * events. Failures are retried with back-off. Nothing is posted to a strand once the informer is stopping. */
+ * events. Failures are retried with back-off. Nothing is posted to a strand once the informer is stopping.
+ *
+ * How far the cache is, is known from the events that were applied, and while there are none from the watch itself, which
+ * any thread may ask then (`resting`). */
 #include "client/informer.h"
 
 #include <stdio.h>
@@ -45,8 +48,11 @@ struct informer {
     unsigned failures;
     /* Read by all: */
     _Atomic uint64_t revision; /* what the cache shows; 0: it must be listed */
+    _Atomic uint64_t whole;    /* of what it shows nothing is missing up to here: one revision may be many changes */
     atomic_bool synced;
-    struct mutex stop_lock; /* guards what follows, and posting to the strand */
+    struct mutex rest_lock;       /* guards what follows */
+    struct client_watch *resting; /* the watch, while the strand is not in it and the cache shows all that it said */
+    struct mutex stop_lock;       /* guards what follows, and posting to the strand */
     struct executor_timer *retry;
     bool stopping;
 };
@@ -240,8 +246,10 @@ static int list(struct informer *informer, struct err *err)
 
     if (code == 0)
         code = apply_list(informer, &listing.found, err);
-    if (code == 0)
+    if (code == 0) {
         atomic_store(&informer->revision, revision);
+        atomic_store(&informer->whole, revision);
+    }
     for (struct map_entry *e = NULL; (e = map_next(&listing.found, e));)
         object_unref(e->value);
     map_deinit(&listing.found);
@@ -309,9 +317,11 @@ static void retry_later(struct informer *informer)
 
 static int apply_event(struct informer *informer, struct watch_event *event, struct err *err)
 {
+    bool more = event->kind != WATCH_BOOKMARK; /* of this revision, perhaps */
     int code = 0;
 
-    if (event->kind == WATCH_BOOKMARK)
+    atomic_store(&informer->whole, event->revision - more);
+    if (!more)
         atomic_store(&informer->revision, event->revision);
     else
         code = apply(informer, event->object->key, event->kind == WATCH_DELETED ? NULL : event->object, event->revision,
@@ -320,15 +330,24 @@ static int apply_event(struct informer *informer, struct watch_event *event, str
     return code;
 }
 
+static void rest(struct informer *informer, struct client_watch *watch)
+{
+    LOCKED(&informer->rest_lock);
+    informer->resting = watch;
+}
+
 /* 1: there may be more; 0: all seen; negative: the watch is over. */
 static int drain(struct informer *informer, struct err *err)
 {
+    rest(informer, NULL);
     for (int i = 0; i < DRAIN_TURN; i++) {
         struct watch_event event;
         int code = informer->watch->next(informer->watch, &event, err);
 
         if (code == 1)
             code = apply_event(informer, &event, err) < 0 ? -(int)ERR_NO_MEMORY : 1;
+        if (code == 0)
+            rest(informer, informer->watch);
         if (code <= 0)
             return code;
         informer->failures = 0;
@@ -387,6 +406,7 @@ static void informer_stop(struct informer *informer)
     mutex_unlock(&informer->stop_lock);
     executor_cancel_wait(informer->factory->executor, retry);
     informer->strand = strand_free(informer->strand);
+    rest(informer, NULL);
     if (informer->watch)
         informer->watch = informer->watch->free(informer->watch);
 }
@@ -407,6 +427,7 @@ static struct informer *informer_free(struct informer *informer)
     vec_deinit(&informer->indexes);
     vec_deinit(&informer->handlers);
     rwlock_deinit(&informer->lock);
+    mutex_deinit(&informer->rest_lock);
     mutex_deinit(&informer->stop_lock);
     free((char *)informer->field_selector.data);
     free(informer);
@@ -424,6 +445,7 @@ static int informer_new(struct informers *factory, const struct resource *resour
     informer->factory = factory;
     informer->resource = resource;
     rwlock_init(&informer->lock);
+    mutex_init(&informer->rest_lock);
     mutex_init(&informer->stop_lock);
     if (field_selector.data) {
         char *copy = str_dup(field_selector);
@@ -568,6 +590,16 @@ int informers_when_synced(struct informers *informers, executor_fn *fn, void *ar
 uint64_t informer_revision(struct informer *informer)
 {
     return atomic_load(&informer->revision);
+}
+
+bool informer_has_reached(struct informer *informer, uint64_t revision)
+{
+    if (atomic_load(&informer->whole) >= revision)
+        return true;
+    LOCKED(&informer->rest_lock);
+    if (!informer->resting)
+        return false;
+    return !informer->resting->seen || informer->resting->seen(informer->resting) >= revision;
 }
 
 struct object *informer_get(struct informer *informer, struct str key)

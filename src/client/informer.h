@@ -44,6 +44,10 @@ int informers_when_synced(struct informers *informers, executor_fn *fn, void *ar
 /* The cache shows every change of its resource up to this revision; 0 while it is being listed. Whoever wrote an object
  * at revision R waits for R here, so as not to act on what was before. */
 uint64_t informer_revision(struct informer *informer);
+/* Whether the cache shows what its resource was at this revision. Unlike informer_revision() it knows that nothing has
+ * happened since: caches of several resources that have all reached a revision show a transaction of it whole. Over
+ * HTTP, where only changes and bookmarks tell how far a watch is, it is taken for granted. */
+bool informer_has_reached(struct informer *informer, uint64_t revision);
 
 /* One reference for the caller, or NULL. key: "ns/name" or "name". */
 struct object *informer_get(struct informer *informer, struct str key);

@@ -16,10 +16,13 @@
 #define KEY_MAX 640                      /* namespace, '/', name */
 #define STALE_LOOK (100 * NSEC_PER_MSEC) /* the cache's own event comes sooner */
 #define STALE_MAX (300 * NSEC_PER_SEC)   /* after that it is taken as it is */
+#define JOINT_LOOK (NSEC_PER_MSEC / 10)  /* mostly the other cache is just being changed; twice as long each time */
 
 /* The revisions that a key's next reconcile must see. */
 struct written {
-    uint64_t revisions[CONTROLLER_GATED_ROWS];
+    uint64_t revisions[CONTROLLER_GATED_ROWS]; /* in that cache alone */
+    uint64_t joint;                            /* in all of them */
+    unsigned looks;                            /* at that */
     nsec_t since;
     struct str key;
     char text[];
@@ -107,32 +110,89 @@ void controller_wrote(struct controller *self, struct str key, int row, uint64_t
     written->since = clock_now(self->clock);
 }
 
-static bool is_current(struct controller *self, struct str key)
-{
-    LOCKED(&self->lock);
-    struct written *written = map_get(&self->written, key);
-    bool current = true;
+/* -- whether a key may be reconciled -- */
 
-    if (!written)
-        return true;
+static bool shows_written(struct controller *self, const struct written *written)
+{
     for (size_t row = 0; row < MIN(self->class->watch_count, (size_t)CONTROLLER_GATED_ROWS); row++)
         if (written->revisions[row] && informer_revision(self->informers[row]) < written->revisions[row])
-            current = false;
-    if (!current && clock_now(self->clock) - written->since < STALE_MAX)
+            return false;
+    return true;
+}
+
+static bool all_show(struct controller *self, uint64_t revision)
+{
+    for (size_t row = 0; row < self->class->watch_count; row++)
+        if (!informer_has_reached(self->informers[row], revision))
+            return false;
+    return true;
+}
+
+static uint64_t newest_shown(struct controller *self)
+{
+    uint64_t newest = 0;
+
+    for (size_t row = 0; row < self->class->watch_count; row++)
+        newest = MAX(newest, informer_revision(self->informers[row]));
+    return newest;
+}
+
+/* Locked. Notes that all caches must show a revision, and has the key come again. False: no memory. */
+static bool wait_for_all(struct controller *self, struct str key, uint64_t revision)
+{
+    struct written *written = written_get(self, key);
+
+    if (!written) {
+        log_error(self->class->name, "no memory to wait for the caches of " STR_FMT, STR_ARG(key));
         return false;
+    }
+    if (!written->joint)
+        written->since = clock_now(self->clock);
+    written->joint = MAX(written->joint, revision);
+    workqueue_add_after(self->queue, key, JOINT_LOOK);
+    return true;
+}
+
+/* Whether the key may be reconciled now; else it comes again. What has waited for the caches once is not held up by what
+ * has come meanwhile, or a busy cluster would hold it up for ever. */
+static bool is_current(struct controller *self, struct str key)
+{
+    uint64_t newest = self->class->joint ? newest_shown(self) : 0;
+    bool joint = all_show(self, newest);
+
+    LOCKED(&self->lock);
+    struct written *written = map_get(&self->written, key);
+    bool waited = written && written->joint;
+
+    if (!joint && !waited && wait_for_all(self, key, newest))
+        return false;
+    if (!written)
+        return true;
+    joint = !waited || all_show(self, written->joint);
+    if ((!joint || !shows_written(self, written)) && clock_now(self->clock) - written->since < STALE_MAX) {
+        workqueue_add_after(self->queue, key,
+                            joint ? STALE_LOOK : MIN(JOINT_LOOK << MIN(++written->looks, 16u), STALE_LOOK));
+        return false;
+    }
     written_forget(self, written);
     return true;
+}
+
+struct object *controller_get(struct controller *self, int row, struct str key)
+{
+    struct object *object = informer_get(self->informers[row], key);
+
+    if (!object || all_show(self, object->revision))
+        return object;
+    LOCKED(&self->lock);
+    return wait_for_all(self, key, object->revision) ? object_unref(object) : object;
 }
 
 static int run(void *ctx, struct str key, struct arena *arena, struct err *err)
 {
     struct controller *self = ctx;
 
-    if (!is_current(self, key)) {
-        workqueue_add_after(self->queue, key, STALE_LOOK);
-        return 0;
-    }
-    return self->class->reconcile(self, key, arena, err);
+    return is_current(self, key) ? self->class->reconcile(self, key, arena, err) : 0;
 }
 
 /* -- watching -- */

@@ -5,7 +5,11 @@
  * nothing else. It is called for one key at a time by one thread, for different keys by up to `workers`.
  *
  * Caches lag behind writes. After a write whose effect the next reconcile of a key must see, controller_wrote() notes
- * the revision; the key then waits until the cache of that row shows it. So a stale cache never makes a second pod. */
+ * the revision; the key then waits until the cache of that row shows it. So a stale cache never makes a second pod.
+ *
+ * Caches also lag behind each other, and one transaction may change objects in several of them: an undone deletion brings
+ * back a set with its pods. A class that is `joint` is called when each of its caches shows what the most advanced of
+ * them did, and gets its object by controller_get(), which holds the others to the object's revision. */
 #pragma once
 
 #include "base/map.h"
@@ -41,6 +45,7 @@ struct controller_class {
     const char *name; /* "deployment-controller": in logs, and in front of every rule */
     size_t size;      /* of the struct that begins with struct controller; zeroed at first */
     int workers;      /* 0: 1 */
+    bool joint;       /* see above */
     const struct controller_watch *watches;
     size_t watch_count;
     int (*init)(struct controller *self, struct err *err); /* or NULL */
@@ -79,6 +84,10 @@ static inline void controller_add_after(struct controller *self, struct str key,
 {
     workqueue_add_after(self->queue, key, delay);
 }
+
+/* The object of that key in the cache of watch `row`, a reference for the caller; NULL: there is none, or the other caches
+ * do not show its revision yet, and the key comes again when they do. */
+struct object *controller_get(struct controller *self, int row, struct str key);
 
 /* key is not reconciled until the cache of watch `row` shows `revision`, or has failed to for some minutes. */
 void controller_wrote(struct controller *self, struct str key, int row, uint64_t revision);

@@ -426,7 +426,7 @@ static int run_rollout(struct rollout *rollout, struct err *err)
 
 static int reconcile(struct controller *self, struct str key, struct arena *arena, struct err *err)
 {
-    AUTO(object) object = informer_get(self->informers[DEPLOYMENT_ROW], key);
+    AUTO(object) object = controller_get(self, DEPLOYMENT_ROW, key);
     struct rollout rollout = {
         .self = self, .arena = arena, .key = key, .object = object, .now = controller_wall(self)
     };
@@ -452,6 +452,7 @@ const struct controller_class deployment_controller = {
     .name = "deployment-controller",
     .size = sizeof(struct controller),
     .workers = 4,
+    .joint = true,
     .watches = watches,
     .watch_count = ARRAY_LEN(watches),
     .reconcile = reconcile,

@@ -367,7 +367,7 @@ static int update(struct controller *self, const struct object *object, const st
 static int reconcile(struct controller *self, struct str key, struct arena *arena, struct err *err)
 {
     __attribute__((cleanup(object_list_deinit))) struct object_list pods = { 0 };
-    AUTO(object) object = informer_get(self->informers[BUDGETS], key);
+    AUTO(object) object = controller_get(self, BUDGETS, key);
     struct err why = { 0 };
 
     if (!object || object->meta->deletion_timestamp.set)
@@ -390,6 +390,7 @@ const struct controller_class disruption_controller = {
     .name = "disruption-controller",
     .size = sizeof(struct controller),
     .workers = 2,
+    .joint = true,
     .watches = watches,
     .watch_count = ARRAY_LEN(watches),
     .reconcile = reconcile,

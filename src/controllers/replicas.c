@@ -397,7 +397,7 @@ static int reconcile_set(struct replicas_controller *self, const struct replicas
 int replicas_reconcile(struct controller *controller, struct str key, struct arena *arena, struct err *err)
 {
     struct replicas_controller *self = container_of(controller, struct replicas_controller, base);
-    AUTO(object) set = informer_get(controller->informers[REPLICAS_SETS], key);
+    AUTO(object) set = controller_get(controller, REPLICAS_SETS, key);
     struct replicas replicas = { 0 };
 
     if (!set)

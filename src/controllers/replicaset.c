@@ -65,6 +65,7 @@ const struct controller_class replicaset_controller = {
     .name = "replicaset-controller",
     .size = sizeof(struct replicas_controller),
     .workers = 8,
+    .joint = true,
     .watches = watches,
     .watch_count = ARRAY_LEN(watches),
     .init = init,

@@ -104,6 +104,7 @@ const struct controller_class replicationcontroller_controller = {
     .name = "replication-controller",
     .size = sizeof(struct replicas_controller),
     .workers = 2,
+    .joint = true,
     .watches = watches,
     .watch_count = ARRAY_LEN(watches),
     .init = init,

@@ -244,6 +244,18 @@ static inline int fake_watch_next(struct client_watch *base, struct watch_event 
     return 0;
 }
 
+/* As far as the next event that is its own. */
+static inline uint64_t fake_watch_seen(struct client_watch *base)
+{
+    struct fake_watch *watch = container_of(base, struct fake_watch, base);
+    LOCKED(&watch->api->lock);
+
+    for (size_t at = watch->at; at < watch->api->events.count; at++)
+        if (watch->api->events.items[at].resource == watch->resource)
+            return watch->api->events.items[at].revision - 1;
+    return watch->api->revision;
+}
+
 static inline struct client_watch *fake_watch_free(struct client_watch *base)
 {
     struct fake_watch *watch = container_of(base, struct fake_watch, base);
@@ -273,7 +285,7 @@ static inline int fake_watch_open(struct client *client, const struct client_cal
         return err_set(err, ERR_EXPIRED, "too old resource version");
     struct fake_watch *watch = calloc(1, sizeof *watch);
 
-    *watch = (struct fake_watch){ { fake_watch_next, fake_watch_free }, api, call->resource, 0, 0, ready, arg };
+    *watch = (struct fake_watch){ { fake_watch_next, fake_watch_free, fake_watch_seen }, api, call->resource, 0, 0, ready, arg };
     while (watch->at < api->events.count && api->events.items[watch->at].revision <= after)
         watch->at++;
     assert_int_equal(vec_push(&api->watches, watch), 0);

@@ -20,6 +20,85 @@
 #include "controllers/controllers.h"
 #include "schema/time.h"
 
+/* The informers' way to the API: that of another client, but changes of one resource can be held back. */
+struct slow_client {
+    struct client base, *inner;
+    const struct resource *held; /* NULL: none */
+    struct slow_watch *waiting;  /* who has asked for them */
+};
+
+struct slow_watch {
+    struct client_watch base, *inner;
+    struct slow_client *client;
+    const struct resource *resource;
+    void (*ready)(void *arg);
+    void *arg;
+};
+
+static inline int slow_next(struct client_watch *base, struct watch_event *ret_event, struct err *err)
+{
+    struct slow_watch *watch = container_of(base, struct slow_watch, base);
+
+    if (watch->client->held != watch->resource)
+        return watch->inner->next(watch->inner, ret_event, err);
+    watch->client->waiting = watch;
+    return 0;
+}
+
+static inline struct client_watch *slow_free(struct client_watch *base)
+{
+    struct slow_watch *watch = container_of(base, struct slow_watch, base);
+
+    watch->inner->free(watch->inner);
+    free(watch);
+    return NULL;
+}
+
+static inline uint64_t slow_seen(struct client_watch *base)
+{
+    struct slow_watch *watch = container_of(base, struct slow_watch, base);
+
+    return watch->inner->seen(watch->inner);
+}
+
+static inline int slow_watch_open(struct client *client, const struct client_call *call, uint64_t after,
+                                  void (*ready)(void *arg), void *arg, struct client_watch **ret_watch, struct err *err)
+{
+    struct slow_client *slow = container_of(client, struct slow_client, base);
+    struct slow_watch *watch = calloc(1, sizeof *watch);
+    int code = slow->inner->ops->watch(slow->inner, call, after, ready, arg, &watch->inner, err);
+
+    if (code < 0) {
+        free(watch);
+        return code;
+    }
+    watch->base = (struct client_watch){ slow_next, slow_free, slow_seen };
+    watch->client = slow;
+    watch->resource = call->resource;
+    watch->ready = ready;
+    watch->arg = arg;
+    *ret_watch = &watch->base;
+    return 0;
+}
+
+static inline int slow_call(struct client *client, const struct client_call *call, client_item_fn *item, void *item_arg,
+                            uint64_t *ret_revision, struct blob **ret_body, struct err *err)
+{
+    struct client *inner = container_of(client, struct slow_client, base)->inner;
+
+    return inner->ops->call(inner, call, item, item_arg, ret_revision, ret_body, err);
+}
+
+static inline void slow_release(struct slow_client *slow)
+{
+    struct slow_watch *watch = slow->waiting;
+
+    slow->held = NULL;
+    slow->waiting = NULL;
+    if (watch)
+        watch->ready(watch->arg);
+}
+
 struct cluster {
     char path[64];
     struct virtual_clock clock;
@@ -29,6 +108,7 @@ struct cluster {
     struct node_sessions *sessions;
     struct apiserver *server;
     struct client *client, *controllers_client;
+    struct slow_client slow; /* of the informers */
     struct informers *informers;
     struct event_recorder *events;
     struct controllers *controllers;
@@ -49,6 +129,8 @@ struct cluster {
 
 static inline void cluster_start(struct cluster *c)
 {
+    static const struct client_ops slow_ops = { .call = slow_call, .watch = slow_watch_open };
+
     MUST(apiserver_new(&(struct apiserver_options){ .store = c->store,
                                                     .executor = c->executor,
                                                     .clock = &c->clock.clock,
@@ -58,7 +140,8 @@ static inline void cluster_start(struct cluster *c)
     MUST(apiserver_local_client(c->server, STR("tester"), &c->client, err));
     MUST(apiserver_local_client(c->server, STR("system:kube-controller-manager"), &c->controllers_client, err));
     MUST(apiserver_bootstrap(c->server, STR_NULL, 6443, err));
-    MUST(informers_new(c->client, c->executor, &c->rng.rng, &c->informers, err));
+    c->slow = (struct slow_client){ .base = { &slow_ops }, .inner = c->client };
+    MUST(informers_new(&c->slow.base, c->executor, &c->rng.rng, &c->informers, err));
     MUST(event_recorder_new(c->controllers_client, c->executor, &c->rng.rng, STR("controller-manager"), STR(""),
                             &c->events, err));
     MUST(controllers_new(&(struct controllers_options){ .informers = c->informers,
@@ -227,9 +310,10 @@ static inline const struct json *condition(const struct json *json, const char *
 
 /* -- time -- */
 
+/* What is to be done now, and what waits a moment for another cache. */
 static inline void settle(struct cluster *c)
 {
-    executor_run_ready(c->executor);
+    executor_run_until(c->executor, clock_now(&c->clock.clock) + 5 * NSEC_PER_MSEC);
 }
 
 /* Lets time pass, in steps of a second, with heartbeats if they are on. */

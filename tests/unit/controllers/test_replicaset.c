@@ -1,5 +1,6 @@
 /* Replica sets and replication controllers: counts, belonging, failures, conditions of the cache. */
 #include "cluster.h"
+#include "store/store.h"
 
 #define SET(replicas)                                          \
     "{'metadata':{'name':'web'},'spec':{'replicas':" #replicas \
@@ -194,10 +195,113 @@ static void test_many_at_once(void **state)
     assert_int_equal(pod_count(c), 66);
 }
 
+/* -- a set and its pods in one transaction -- */
+
+struct kept {
+    struct store_op ops[8];
+    size_t count;
+};
+
+/* All of a resource whose names begin like that, as they are stored, but for their revision. */
+static void keep(struct cluster *c, const struct resource *resource, const char *name, struct kept *kept)
+{
+    static const struct str mark = STR_INIT("\"resourceVersion\":\"");
+    struct str prefix = arena_printf(c->arena, STR_FMT "default/%s", STR_ARG(resource->store_prefix), name);
+    AUTO(store_snapshot) snapshot = NULL;
+    AUTO(store_cursor) cursor = NULL;
+    struct store_item item;
+
+    MUST(store_snapshot_open(c->store, 0, &snapshot, err));
+    MUST(store_cursor_open(snapshot, prefix, STR_NULL, &cursor, err));
+    while (store_cursor_next(cursor, &item, NULL) == 1) {
+        ssize_t at = str_find(item.value, mark);
+
+        assert_true(at >= 0 && kept->count < ARRAY_LEN(kept->ops));
+        struct str head = str_first(item.value, (size_t)at + mark.len), tail = str_skip(item.value, head.len);
+
+        tail = str_skip(tail, (size_t)str_chr(tail, '"'));
+        kept->ops[kept->count++] = (struct store_op){
+            .kind = STORE_PUT,
+            .key = arena_str(c->arena, item.key),
+            .expect = STORE_ABSENT,
+            .value = arena_printf(c->arena, STR_FMT STR_FMT, STR_ARG(head), STR_ARG(tail)),
+            .splice = head.len,
+        };
+    }
+}
+
+static void commit(struct cluster *c, const struct kept *kept)
+{
+    MUST(store_commit(c->store, kept->ops, kept->count, NULL, NULL, err));
+}
+
+/* The cache of the pods is behind that of the sets, for a while. */
+static void test_comes_back_whole(void **state)
+{
+    struct cluster *c = *state;
+    struct kept kept = { .count = 0 }, gone;
+
+    create(c, &RESOURCE_APPS_REPLICASETS, "default", SET(2));
+    settle(c);
+    run_all(c, "default");
+    keep(c, &RESOURCE_APPS_REPLICASETS, "web", &kept);
+    keep(c, &RESOURCE_PODS, "web-", &kept);
+    assert_int_equal(kept.count, 3);
+    gone = kept;
+    for (size_t i = 0; i < gone.count; i++) {
+        gone.ops[i].kind = STORE_DELETE;
+        gone.ops[i].expect = STORE_ANY;
+    }
+    commit(c, &gone);
+    settle(c);
+    assert_int_equal(pod_count(c), 0);
+    c->slow.held = &RESOURCE_PODS;
+    commit(c, &kept);
+    pass(c, 5);
+    assert_int_equal(pod_count(c), 2);
+    assert_int_equal(number(web(c), "status.readyReplicas"), 2);
+    slow_release(&c->slow);
+    pass(c, 5);
+    assert_int_equal(pod_count(c), 2);
+    assert_int_equal(number(web(c), "status.readyReplicas"), 2);
+    assert_int_equal(count_events(c, "SuccessfulCreate", ""), 2);
+    assert_int_equal(count_events(c, "SuccessfulDelete", ""), 0);
+}
+
+/* The other way around: pods go and fewer are wanted, and the cache of the sets does not know yet. */
+static void test_scaled_and_deleted_at_once(void **state)
+{
+    struct cluster *c = *state;
+    struct kept fewer = { .count = 0 }, pods = { .count = 0 };
+
+    create(c, &RESOURCE_APPS_REPLICASETS, "default", SET(1));
+    settle(c);
+    keep(c, &RESOURCE_APPS_REPLICASETS, "web", &fewer);
+    scale(c, 2);
+    run_all(c, "default");
+    keep(c, &RESOURCE_PODS, "web-", &pods);
+    assert_int_equal(pods.count, 2);
+    fewer.ops[0].expect = STORE_ANY;
+    fewer.ops[1] = pods.ops[0];
+    fewer.ops[1].kind = STORE_DELETE;
+    fewer.ops[1].expect = STORE_ANY;
+    fewer.count = 2;
+    c->slow.held = &RESOURCE_APPS_REPLICASETS;
+    commit(c, &fewer);
+    pass(c, 5);
+    assert_int_equal(pod_count(c), 1);
+    slow_release(&c->slow);
+    pass(c, 5);
+    assert_int_equal(pod_count(c), 1);
+    assert_int_equal(count_events(c, "SuccessfulCreate", ""), 2);
+    assert_int_equal(count_events(c, "SuccessfulDelete", ""), 0);
+}
+
 static const struct CMUnitTest tests[] = {
     CLUSTER_TEST(test_pods_of_a_set),          CLUSTER_TEST(test_replaces_pods), CLUSTER_TEST(test_no_more_than_asked),
     CLUSTER_TEST(test_releases_and_adopts),    CLUSTER_TEST(test_deletion_cost), CLUSTER_TEST(test_survives_restart),
-    CLUSTER_TEST(test_replication_controller), CLUSTER_TEST(test_many_at_once),
+    CLUSTER_TEST(test_replication_controller), CLUSTER_TEST(test_many_at_once), CLUSTER_TEST(test_comes_back_whole),
+    CLUSTER_TEST(test_scaled_and_deleted_at_once),
 };
 
 int main(void)
