@@ -34,6 +34,13 @@ cluster_down() {
   "$CARAVEL" down --instance "$INSTANCE" --purge
 }
 
+# What the cluster has said, when a test fails. A file that has a teardown of its own calls tell_log in it.
+tell_log() {
+  [ -n "${BATS_TEST_COMPLETED:-}" ] || [ ! -f "${DATA:-}/caravel.log" ] || tail -n 20 "$DATA/caravel.log" | cut -c1-300 >&2
+}
+
+teardown() { tell_log; }
+
 demo_image() { # imports caravel/demo:1
   "$ROOT/tools/make-demo-image" "$BATS_FILE_TMPDIR/demo.tar" >/dev/null
   "$CARAVEL" image import --instance "$INSTANCE" "$BATS_FILE_TMPDIR/demo.tar"
