@@ -62,8 +62,11 @@ static bool send_request(struct load *load, struct link *link, struct str token)
     peer_begin_request(&load->peer, &link->request, options->method, buf_str(&load->line), options->accept);
     if (options->body_file) {
         template_add(&load->text, &load->body, number);
-        buf_printf(&link->request, "Content-Type: %s\r\nContent-Length: %zu\r\n", options->content_type,
-                   load->text.len);
+        buf_add_cstr(&link->request, "Content-Type: ");
+        buf_add_cstr(&link->request, options->content_type);
+        buf_add_cstr(&link->request, "\r\nContent-Length: ");
+        buf_add_u64(&link->request, load->text.len);
+        buf_add_cstr(&link->request, "\r\n");
     }
     buf_add_cstr(&link->request, "\r\n");
     buf_add_str(&link->request, buf_str(&load->text));

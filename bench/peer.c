@@ -80,8 +80,14 @@ void peer_begin_request(const struct peer *peer, struct buf *request, const char
                         const char *accept)
 {
     buf_clear(request);
-    buf_printf(request, "%s " STR_FMT " HTTP/1.1\r\nHost: %s\r\nAccept: %s\r\n", method, STR_ARG(path), peer->host,
-               accept);
+    buf_add_cstr(request, method); /* no printf: the server shares the processors with us */
+    buf_add_char(request, ' ');
+    buf_add_str(request, path);
+    buf_add_cstr(request, " HTTP/1.1\r\nHost: ");
+    buf_add_cstr(request, peer->host);
+    buf_add_cstr(request, "\r\nAccept: ");
+    buf_add_cstr(request, accept);
+    buf_add_cstr(request, "\r\n");
     if (peer->options.token)
         buf_printf(request, "Authorization: Bearer %s\r\n", peer->options.token);
 }

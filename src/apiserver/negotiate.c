@@ -111,7 +111,7 @@ static bool choose(struct str accept, const struct media_offer *offer, struct me
     double best_q = 0;
     int best_precision = -1;
 
-    if (str_empty(str_trim(accept))) {
+    if (str_empty(str_trim(accept)) || str_is(accept, "application/json")) { /* most ask for no more than that */
         *ret_media = best;
         return true;
     }

@@ -3,7 +3,8 @@
  * Out: the protocol's output() writes into the loop's staging buffer; each full 16 KiB becomes one TLS record in
  * loop->out; at the end of the turn the rest is encrypted and everything goes to the kernel in one write. All three
  * buffers belong to the loop, so an idle connection holds none; only what the kernel refuses is kept, in the
- * connection's backlog, and nothing more is produced until that is gone.
+ * connection's backlog, and nothing more is produced until that is gone. The TLS library's own buffers stay for a moment
+ * with the few connections that asked for something last ("warm").
  *
  * Closing: conn_finish() lets output() end, says good bye (close_notify, FIN) and then reads and drops until the
  * peer has closed too, for a short while: closing a socket with unread bytes would reset it and could cost the peer
@@ -14,6 +15,7 @@
 #define LINGER_TIME_STOPPING (NSEC_PER_SEC / 4)
 #define LINGER_BYTES (1u << 20)
 #define MAX_BACKLOG (1u << 20)
+#define WARM_MAX 128 /* of a loop: some 4 MiB of buffers */
 
 struct peer *peer_ref(struct peer *peer)
 {
@@ -35,6 +37,7 @@ bool conn_init(struct conn *conn, struct loop *loop, const struct conn_io *io, s
     *conn = (struct conn){ .loop = loop, .io = io };
     list_init(&conn->link);
     list_init(&conn->dirty);
+    list_init(&conn->warm);
     list_init(&conn->exchanges);
     buf_init(&conn->backlog, 2 * MAX_BACKLOG);
     conn->peer = calloc(1, sizeof *conn->peer);
@@ -64,6 +67,7 @@ void conn_deinit(struct conn *conn)
 {
     list_remove(&conn->link);
     list_remove(&conn->dirty);
+    conn_cool(conn);
     tls_session_free(conn->tls);
     drop_backlog(conn);
     peer_unref(conn->peer);
@@ -350,6 +354,32 @@ static void hands_shaken(struct conn *conn)
     start(conn, tls_session_is_h2(conn->tls) ? &h2_proto : &h1_proto);
 }
 
+void conn_cool(struct conn *conn)
+{
+    if (list_empty(&conn->warm))
+        return;
+    list_remove(&conn->warm);
+    conn->loop->warm_count--;
+    tls_session_keep_buffers(conn->tls, false);
+}
+
+/* A client that has sent a whole record will probably send another one soon. */
+static void keep_warm(struct conn *conn)
+{
+    struct loop *loop = conn->loop;
+
+    conn->warm_at = loop->now;
+    if (!list_empty(&conn->warm)) {
+        list_remove(&conn->warm);
+    } else {
+        if (loop->warm_count == WARM_MAX)
+            conn_cool(list_first(&loop->warm, struct conn, warm));
+        loop->warm_count++;
+        tls_session_keep_buffers(conn->tls, true);
+    }
+    list_append(&loop->warm, &conn->warm);
+}
+
 static void tls_input(struct conn *conn, struct str bytes)
 {
     struct loop *loop = conn->loop;
@@ -364,6 +394,10 @@ static void tls_input(struct conn *conn, struct str bytes)
             conn->proto->input(conn, str_of(loop->plain, (size_t)n));
     } while (n > 0 && !conn->failed && !tls_session_is_drained(conn->tls));
     tls_session_input(conn->tls, STR(""));
+    if (n > 0 && !conn->failed)
+        keep_warm(conn);
+    else
+        conn_cool(conn);
     if (n == TLS_CLOSED)
         conn_eof(conn);
     else if (n == TLS_FAILED)

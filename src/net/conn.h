@@ -46,7 +46,8 @@ void peer_unref(struct peer *peer);
 
 struct conn {
     struct loop *loop;
-    struct list link, dirty;
+    struct list link, dirty, warm;
+    nsec_t warm_at; /* the last input that ended with a record */
     const struct conn_io *io;
     struct tls_session *tls;
     const struct proto *proto;
@@ -91,4 +92,5 @@ void conn_fail(struct conn *conn);
 /* For the loop. */
 bool conn_flush(struct conn *conn); /* true: there is more to write */
 void conn_tick(struct conn *conn);
+void conn_cool(struct conn *conn); /* frees what is only kept to answer the next request faster */
 bool conn_is_idle(const struct conn *conn); /* no handler is busy with anything of it */

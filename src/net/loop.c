@@ -6,6 +6,7 @@
 #define MAX_SPARE 256
 #define MAX_LOOKED 256 /* connections looked at to find an idle one */
 #define FLUSH_ROUNDS 4
+#define WARM_TIME NSEC_PER_SEC
 #define MEMORY_DEFAULT (1u << 30)
 #define DATE_REFRESH (NSEC_PER_SEC / 4)
 
@@ -39,6 +40,7 @@ int loop_init(struct loop *loop, struct server_shared *shared, struct clock *clo
     cond_init(&loop->event_over);
     list_init(&loop->conns);
     list_init(&loop->dirty);
+    list_init(&loop->warm);
     list_init(&loop->done);
     list_init(&loop->spare);
     buf_init(&loop->out, 0);
@@ -170,6 +172,11 @@ void loop_tick(struct loop *loop)
 {
     list_each(&loop->conns, conn, struct conn, link)
         conn_tick(conn);
+    list_each(&loop->warm, conn, struct conn, warm) {
+        if (loop->now - conn->warm_at < WARM_TIME)
+            break;
+        conn_cool(conn);
+    }
 }
 
 /* Among those that were silent longest, one that never showed who it is goes first. */

@@ -31,6 +31,8 @@ struct loop {
 
     struct list conns; /* the one that was silent longest first */
     struct list dirty; /* has output to produce or is to be closed */
+    struct list warm;  /* with TLS buffers, the one that was silent longest first */
+    size_t warm_count;
     struct list done, spare;  /* exchanges that are over; and those kept for the next request */
     size_t spare_count;
     size_t open_count; /* exchanges in the hands of the handler */

@@ -4,6 +4,9 @@
  * with tls_session_input(), writing appends to the caller's buffer. That avoids the copies and the growth of memory
  * BIOs, and lets a whole turn of the loop end in one write to the kernel.
  *
+ * OpenSSL frees the buffers of a record after every one (SSL_MODE_RELEASE_BUFFERS), but while the caller says that more
+ * are about to come. They are only freed between two records.
+ *
  * TLS 1.2 and 1.3 only, ECDHE with AEAD ciphers only (what HTTP/2 demands of 1.2), no renegotiation. Sessions resume by
  * stateless tickets. A ticket carries the client's certificate, so its validity is checked again on resumption. */
 #include "net/tls_session.h"
@@ -31,6 +34,7 @@ struct tls_session {
     struct tls_context *context;
     struct str in;
     struct buf *out;
+    bool whole; /* the last read ended with a record: no part of another lies in the buffers */
     bool failed;
     unsigned long reason; /* OpenSSL's, of the failure; 0: not known */
 };
@@ -321,6 +325,11 @@ void tls_session_input(struct tls_session *session, struct str bytes)
     session->in = bytes;
 }
 
+bool tls_session_is_drained(const struct tls_session *session)
+{
+    return session->in.len == 0 && !SSL_has_pending(session->ssl);
+}
+
 int tls_session_read(struct tls_session *session, char *data, size_t size)
 {
     int n;
@@ -328,6 +337,7 @@ int tls_session_read(struct tls_session *session, char *data, size_t size)
     if (session->failed)
         return TLS_FAILED;
     n = SSL_read(session->ssl, data, (int)MIN(size, (size_t)INT32_MAX));
+    session->whole = n > 0 && tls_session_is_drained(session);
     if (n > 0)
         return n;
     switch (SSL_get_error(session->ssl, n)) {
@@ -344,9 +354,15 @@ int tls_session_read(struct tls_session *session, char *data, size_t size)
     }
 }
 
-bool tls_session_is_drained(const struct tls_session *session)
+void tls_session_keep_buffers(struct tls_session *session, bool keep)
 {
-    return session->in.len == 0 && !SSL_has_pending(session->ssl);
+    if (keep) {
+        SSL_clear_mode(session->ssl, SSL_MODE_RELEASE_BUFFERS);
+        return;
+    }
+    SSL_set_mode(session->ssl, SSL_MODE_RELEASE_BUFFERS);
+    if (session->whole)
+        SSL_free_buffers(session->ssl);
 }
 
 bool tls_session_write(struct tls_session *session, struct str bytes)

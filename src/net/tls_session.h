@@ -31,6 +31,9 @@ void tls_session_input(struct tls_session *session, struct str bytes);
 /* Shakes hands, then decrypts: the number of bytes (> 0) or an enum tls_result. */
 int tls_session_read(struct tls_session *session, char *data, size_t size);
 bool tls_session_is_drained(const struct tls_session *session); /* another read would only answer TLS_AGAIN */
+/* Whether it keeps its 34 KiB of record buffers from one record to the next: worth it between requests that follow one
+ * another, as making and freeing them costs more than the record does. A new session does not. */
+void tls_session_keep_buffers(struct tls_session *session, bool keep);
 /* Encrypts all or fails. */
 bool tls_session_write(struct tls_session *session, struct str bytes);
 void tls_session_shutdown(struct tls_session *session);
