@@ -105,6 +105,8 @@ int asof_read(struct request *request, struct err *err)
     for (size_t i = 0; i < ARRAY_LEN(excluded); i++)
         if (!str_empty(request_param(request, excluded[i])))
             return fail_bad_request(request, err, PARAM " and %s exclude one another", excluded[i]);
+    if (store_is_shared(request->server->options.store) && !request->synced)
+        return 0;
     if ((code = store_snapshot_open(request->server->options.store, 0, &snapshot, err)) < 0 ||
         (code = asof_parse(request, snapshot, PARAM, text, &asof, err)) < 0)
         return code;

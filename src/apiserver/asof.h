@@ -15,5 +15,6 @@ int asof_parse(struct request *request, struct store_snapshot *snapshot, const c
                struct asof *ret_asof, struct err *err);
 
 /* Reads asOf into request->as_of, which stays 0 without it. ERR_BAD_REQUEST also for requests that it means nothing
- * to: all but gets and lists, and those of a certain resourceVersion. Does not block. */
+ * to: all but gets and lists, and those of a certain resourceVersion. Does not block. On a store that several servers
+ * share the value is looked at only when request->synced: until then it may be of a state that is still to come. */
 int asof_read(struct request *request, struct err *err);

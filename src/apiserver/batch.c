@@ -7,6 +7,7 @@
  * whatever snapshots it was planned upon. When something else came first, all is planned again. */
 #include "apiserver/batch.h"
 
+#include "apiserver/newest.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
 
@@ -301,7 +302,7 @@ int batch_run(struct batch *batch, struct err *err)
         }
         if (code != -ERR_CONFLICT)
             break;
-    } while ((code = conflict(batch, err)) == 0);
+    } while ((code = conflict(batch, err)) == 0 && (code = newest_wait(batch->request->server, err)) == 0);
     if (batch->arena.starved)
         batch->request->arena->starved = true;
     return code;

@@ -1,8 +1,10 @@
 /* http.c - between the HTTP server and the pipeline.
  *
  * handle() runs on a network loop: routing, authentication and the reading of one object happen there, everything else
- * on the executor. A write comes back from the store's group commit and is answered on that thread. The request lives
+ * on the executor. Where the store is shared, what must see the newest state waits for it in between, and no thread
+ * waits with it. A write comes back from the store's group commit and is answered on that thread. The request lives
  * in the exchange's arena: after the reply neither may be touched. */
+#include "apiserver/asof.h"
 #include "apiserver/custom.h"
 #include "apiserver/gzip.h"
 #include "apiserver/headers.h"
@@ -10,6 +12,7 @@
 #include "apiserver/list_stream.h"
 #include "apiserver/log.h"
 #include "apiserver/metrics.h"
+#include "apiserver/newest.h"
 #include "apiserver/proxy.h"
 #include "apiserver/relay.h"
 #include "apiserver/server.h"
@@ -19,6 +22,8 @@
 struct http_job {
     struct request request;
     struct http_exchange *exchange;
+    struct store_sync sync;
+    nsec_t sync_begun;
 };
 
 /* Compresses the reply; it stays as it is when that fails. */
@@ -125,7 +130,9 @@ static void run_job(void *arg)
         send_error(job, &err);
         return;
     }
-    write = request->info.is_resource ? request_write(request, &err, &code) : NULL;
+    if (request->synced)
+        code = asof_read(request, &err);
+    write = code == 0 && request->info.is_resource ? request_write(request, &err, &code) : NULL;
     if (code < 0) {
         send_error(job, &err);
         return;
@@ -136,6 +143,30 @@ static void run_job(void *arg)
     }
     request_run(request);
     answer(job);
+}
+
+/* The store's thread. */
+static void synced(struct store_sync *sync, int code)
+{
+    struct http_job *job = sync->arg;
+    struct apiserver *server = job->request.server;
+    struct err err = sync->err;
+
+    metrics_waited(server->metrics, clock_now(server->options.clock) - job->sync_begun, code);
+    job->request.synced = true;
+    if (code == 0)
+        code = executor_post(server->options.executor, run_job, job, &err);
+    if (code < 0)
+        send_error(job, &err);
+}
+
+static void run_when_synced(struct http_job *job)
+{
+    struct apiserver *server = job->request.server;
+
+    job->sync = (struct store_sync){ .done = synced, .arg = job };
+    job->sync_begun = clock_now(server->options.clock);
+    store_sync_async(server->options.store, &job->sync);
 }
 
 static void handle(void *ctx, struct http_exchange *exchange)
@@ -155,6 +186,10 @@ static void handle(void *ctx, struct http_exchange *exchange)
     job->request.begun = clock_now(server->options.clock);
     if (request_route(&job->request, http_exchange_request(exchange), &err) < 0) {
         send_error(job, &err);
+        return;
+    }
+    if (store_is_shared(server->options.store) && newest_is_wanted(&job->request)) {
+        run_when_synced(job);
         return;
     }
     if (request_is_quick(&job->request)) {

@@ -1,10 +1,13 @@
 /* local.c - the API from inside the process: struct client over the same pipeline.
  *
- * A call becomes a request without URL, headers and negotiation, and runs on the caller's thread to its end. A watch
+ * A call becomes a request without URL, headers and negotiation, and runs on the caller's thread to its end. Gets and
+ * lists are of the newest state, whoever wrote it; a write is planned with what this server knows, and looks again when
+ * that was not the newest. A watch
  * hands out decoded objects; an event's object is decoded by the first watcher that needs it and then shared by all
  * (store_event.decoded). */
 #include "apiserver/custom.h"
 #include "apiserver/list.h"
+#include "apiserver/newest.h"
 #include "apiserver/registry.h"
 #include "apiserver/registry/rules.h"
 #include "apiserver/server.h"
@@ -159,6 +162,10 @@ static int local_call(struct client *client, const struct client_call *call, cli
     if (call->verb == CLIENT_DELETE && str_empty(call->name))
         verb = VERB_DELETE_COLLECTION;
     if ((code = local_request(local, call, verb, arena, &request, err)) < 0) {
+        request_release(&request);
+        return code;
+    }
+    if (verb & (VERB_GET | VERB_LIST | VERB_DELETE_COLLECTION) && (code = newest_wait(local->server, err)) < 0) {
         request_release(&request);
         return code;
     }

@@ -52,6 +52,7 @@ struct row {
 enum { ROW_NO_RESOURCE, ROW_CUSTOM, ROW_FIRST };
 
 struct metrics {
+    counter waits, waits_failed, waits_nsec; /* for the newest state */
     size_t row_count, slot_mask;
     struct row *rows;
     struct metrics_slot {
@@ -165,6 +166,14 @@ void metrics_stream_ended(const struct request *request)
     atomic_fetch_sub_explicit(&metrics->rows[row_of(metrics, request->resource)].streams, 1, memory_order_relaxed);
 }
 
+void metrics_waited(struct metrics *metrics, nsec_t took, int code)
+{
+    add(&metrics->waits, 1);
+    add(&metrics->waits_nsec, (uint64_t)MAX(took, 0));
+    if (code < 0)
+        add(&metrics->waits_failed, 1);
+}
+
 /* -- writing -- */
 
 static uint64_t value_of(counter *from)
@@ -269,7 +278,9 @@ static void write_store(struct store *store, struct buf *out)
     store_stats(store, &stats);
     store_ready(store, &condition, NULL);
     write_figure(out, "caravel_store_condition", "gauge",
-                 "0: writes are taken; 1: full, only deletions; 2: the disk is read-only; 3: the disk fails.", condition);
+                 "0: writes are taken; 1: full, only deletions; 2: the disk is read-only; 3: the disk fails; 4: etcd is "
+                 "out of reach.",
+                 condition);
     write_figure(out, "caravel_store_refused_total", "counter", "Group commits of which puts found no room.",
                  stats.refused);
     write_figure(out, "caravel_store_failures_total", "counter", "Group commits that the disk failed.", stats.failures);
@@ -288,6 +299,27 @@ static void write_store(struct store *store, struct buf *out)
     write_figure(out, "caravel_store_revision", "gauge", "The newest revision.", store_revision(store));
     write_figure(out, "caravel_store_compacted_revision", "gauge", "Revisions up to this one are forgotten.",
                  store_compacted(store));
+}
+
+/* Of a store that several servers share. */
+static void write_sharing(struct metrics *metrics, struct store *store, struct buf *out)
+{
+    struct store_leader leader;
+    uint64_t nsec = value_of(&metrics->waits_nsec);
+
+    store_leader(store, &leader);
+    write_figure(out, "caravel_leader", "gauge", "1: this server leads.", leader.self);
+    write_figure(out, "caravel_leader_term", "gauge", "The term of whoever leads; 0: nobody does, or it is not known.",
+                 leader.term);
+    if (!store_is_shared(store))
+        return;
+    write_figure(out, "caravel_sync_waits_total", "counter", "Requests that waited for the newest state.",
+                 value_of(&metrics->waits));
+    write_figure(out, "caravel_sync_failures_total", "counter", "Those of them that did not get it.",
+                 value_of(&metrics->waits_failed));
+    write_head(out, "caravel_sync_wait_seconds_total", "counter", "How long they waited together.");
+    buf_printf(out, "caravel_sync_wait_seconds_total %llu.%09llu\n", (unsigned long long)(nsec / NSEC_PER_SEC),
+               (unsigned long long)(nsec % NSEC_PER_SEC));
 }
 
 /* The n-th number (from 0) behind the name in /proc/self/stat, whose name may hold blanks and brackets. */
@@ -348,6 +380,7 @@ int metrics_handle(struct request *request, struct err *err)
     write_histograms(metrics, &out);
     write_streams(metrics, &out);
     write_store(request->server->options.store, &out);
+    write_sharing(metrics, request->server->options.store, &out);
     write_process(&out);
     reply_buf(request, 200, "text/plain; version=0.0.4; charset=utf-8", &out, err);
     return 0;

@@ -19,4 +19,7 @@ void metrics_request_done(const struct request *request);
 void metrics_stream_begun(const struct request *request);
 void metrics_stream_ended(const struct request *request);
 
+/* A request has waited for the newest state; code: how that ended. Any thread. */
+void metrics_waited(struct metrics *metrics, nsec_t took, int code);
+
 int metrics_handle(struct request *request, struct err *err);

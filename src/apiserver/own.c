@@ -7,10 +7,10 @@
 #define OWN_VERSION "v1"
 
 static const struct own_path table[] = {
-    { "transactions", NULL, .verbs = VERB_CREATE, .run = transaction_run },
-    { "undo", NULL, .verbs = VERB_CREATE, .run = undo_run },
+    { "transactions", NULL, .verbs = VERB_CREATE, .newest = true, .run = transaction_run },
+    { "undo", NULL, .verbs = VERB_CREATE, .newest = true, .run = undo_run },
     { "nodes", "heartbeat", .named = true, .verbs = VERB_CREATE, .quick = true, .run = heartbeat_run },
-    { "changes", NULL, .verbs = VERB_LIST, .restricted = true, .run = changes_run },
+    { "changes", NULL, .verbs = VERB_LIST, .restricted = true, .newest = true, .run = changes_run },
 };
 
 static bool is_part(struct str part, const char *want)

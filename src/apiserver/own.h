@@ -11,6 +11,7 @@ struct own_path {
     uint32_t verbs;
     /* Only for system:masters and those whom an authorizer allows; else all that no authorizer denies. */
     bool restricted;
+    bool newest; /* it must see all that was written before (newest.h) */
     bool quick; /* run() reads memory only, so that it may run on a network loop */
     /* Sets the reply; request->resource is NULL. */
     int (*run)(struct request *request, struct err *err);

@@ -57,6 +57,7 @@ struct request {
     struct str body, content_type, accept, user_agent;
     nsec_t begun; /* clock_now() when it came; 0: its time is not measured */
     struct media media;
+    bool synced;       /* it has waited for the newest state (newest.h) */
     revision_t as_of;  /* a get or list of the state at this revision; 0: the newest */
     nsec_t as_of_time; /* when that was, for ages; 0: now */
     const struct overlay *overlay; /* what earlier writes of the same transaction will have done; NULL: it is alone */

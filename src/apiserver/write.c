@@ -7,6 +7,7 @@
 #include "apiserver/convert.h"
 #include "apiserver/decode.h"
 #include "apiserver/indexed.h"
+#include "apiserver/newest.h"
 #include "apiserver/overlay.h"
 #include "apiserver/registry.h"
 #include "apiserver/server.h"
@@ -241,7 +242,7 @@ int write_run(struct write *write, struct err *err)
             return code < 0 ? code : 0;
         code = store_commit(write->request->server->options.store, write->ops, write->count, &write->txn.cause,
                             &write->txn.result, err);
-        if ((code = conclude(write, code, err)) != 0)
+        if ((code = conclude(write, code, err)) != 0 || (code = newest_wait(write->request->server, err)) < 0)
             return code < 0 ? code : 0;
     }
 }
@@ -266,6 +267,23 @@ static void committed_later(void *arg)
     committed(&write->txn, 0);
 }
 
+static void synced(struct store_sync *sync, int code)
+{
+    struct write *write = sync->arg;
+    struct err err = sync->err;
+
+    if (code == 0 && (code = executor_post(write->request->server->options.executor, plan_async, write, &err)) == 0)
+        return;
+    end_async(write, code, &err);
+}
+
+/* What came first may have been another server's, and not be known here yet. */
+static void plan_again(struct write *write)
+{
+    write->sync = (struct store_sync){ .done = synced, .arg = write };
+    store_sync_async(write->request->server->options.store, &write->sync);
+}
+
 static void committed(struct store_txn *txn, int code)
 {
     struct write *write = txn->arg;
@@ -276,9 +294,10 @@ static void committed(struct store_txn *txn, int code)
         return;
 
     code = conclude(write, code, &err);
-    if (code == 0 && (code = executor_post(write->request->server->options.executor, plan_async, write, &err)) == 0)
-        return;
-    end_async(write, code, &err);
+    if (code == 0)
+        plan_again(write);
+    else
+        end_async(write, code, &err);
 }
 
 static void plan_async(void *arg)

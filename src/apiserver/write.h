@@ -30,6 +30,7 @@ struct write {
     struct spliced text;        /* of the main object */
     revision_t shown;           /* a dry run shows this resourceVersion; 0: none */
     struct store_txn txn;
+    struct store_sync sync; /* before it is planned again */
     void (*done)(struct write *write);
     void *done_arg;
 
