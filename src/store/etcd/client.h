@@ -5,12 +5,14 @@
  * and free watches, but not free the client. Everything else may be called by any thread.
  *
  * Members: the client keeps one connection, to the member that answered last. It leaves a member that does not connect
- * in connect_timeout, does not answer a PING in ping_timeout, has no leader, or let a call's deadline pass without
- * having answered another one meanwhile; the next of the list is tried at once, with a pause after each round.
+ * in connect_timeout, does not answer a question after its health in ping_timeout, has no leader, belongs to another
+ * cluster than those before, or let a call's deadline pass without having answered another one meanwhile. The next of the
+ * list is tried at once, with a pause after each round.
  *
  * Codes of calls and what they say about a write:
- *   ERR_UNAVAILABLE  certainly nothing was written (never sent, or refused unseen: no leader, too many requests)
- *   ERR_TIMEOUT      it is not known whether it was written: the connection or the deadline ended after sending
+ *   ERR_UNAVAILABLE  certainly nothing was written (never sent, or refused unseen: too many requests)
+ *   ERR_TIMEOUT      it is not known whether it was written: the connection, the deadline or the member's leader was
+ *                    lost after sending
  *   ERR_EXPIRED      the revision is compacted
  *   ERR_NO_SPACE     etcd's database is full
  *   ERR_TOO_LARGE    request, number of operations; the answer
@@ -37,7 +39,7 @@ struct etcd_client_options {
     struct str user, password;    /* unset: none */
     struct clock *clock;          /* NULL: the machine's */
     nsec_t connect_timeout;       /* until calls can be sent; 0: 1 s */
-    nsec_t ping_interval;         /* 0: 1 s */
+    nsec_t ping_interval;         /* asked after its health when it was silent for so long; 0: 1 s */
     nsec_t ping_timeout;          /* 0: 2 s */
 };
 
@@ -100,7 +102,7 @@ struct etcd_watch_events {
      * Valid until it returns. */
     void (*response)(void *arg, const Etcd__WatchResponse *response);
     /* The watch is over by itself (it must still be freed). ERR_EXPIRED: what it wants next is compacted, up to
-     * compacted; ERR_FORBIDDEN and so on: refused for good; ERR_CONFLICT: the members now belong to another cluster. */
+     * compacted; ERR_FORBIDDEN and so on: refused for good. */
     void (*done)(void *arg, int code, const struct err *err, int64_t compacted);
 };
 

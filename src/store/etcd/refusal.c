@@ -17,7 +17,7 @@ static const struct words words[] = {
     { STR_INIT("grpc: received message larger than max"), { ERR_TOO_LARGE, THEN_FAIL, true } },
     { STR_INIT("grpc: trying to send message larger than max"), { ERR_TOO_LARGE, THEN_FAIL, false } },
     { STR_INIT("etcdserver: too many requests"), { ERR_UNAVAILABLE, THEN_FAIL, true } },
-    { STR_INIT("etcdserver: no leader"), { ERR_UNAVAILABLE, THEN_MOVE, true } },
+    { STR_INIT("etcdserver: no leader"), { ERR_TIMEOUT, THEN_MOVE, false } }, /* said of proposals that were made, too */
     { STR_INIT("etcdserver: rpc not supported for learner"), { ERR_UNAVAILABLE, THEN_MOVE, true } },
     { STR_INIT("etcdserver: server stopped"), { ERR_TIMEOUT, THEN_MOVE, false } },
     { STR_INIT("etcdserver: leader changed"), { ERR_TIMEOUT, THEN_FAIL, false } },
