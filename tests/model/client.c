@@ -182,8 +182,8 @@ static void client_compact(struct client *client, const struct step *step)
     } else if (row.asked > 0) {
         row.code = store_compact(store, row.asked, NULL);
     }
-    row.completed = run_moment(client->run);
     row.until = store_compacted(store) + 1;
+    row.completed = run_moment(client->run); /* now: the floor may move on at once */
     client_note(client, &row);
 }
 
