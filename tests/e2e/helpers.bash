@@ -8,8 +8,19 @@ CARAVEL=${CARAVEL:-$ROOT/build/caravel}
 KUBECTL_FOLDER=/usr/lib/google-cloud-sdk/bin
 export KUBECACHEDIR=$BATS_RUN_TMPDIR/kubectl-cache
 
-free_port() { # one that nobody listens on now
-  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+# One that nobody listens on now, and that the kernel gives to nobody: outside of the ports for connections, and of those
+# of services.
+free_port() {
+  python3 -c '
+import random, socket
+while True:
+    port = random.randrange(12000, 29000)
+    try:
+        socket.socket().bind(("127.0.0.1", port))
+    except OSError:
+        continue
+    print(port)
+    break'
 }
 
 cluster_up() { # NAME [OPTION...]
@@ -18,6 +29,7 @@ cluster_up() { # NAME [OPTION...]
   export DATA=/var/lib/$INSTANCE
   export KUBECONFIG=$BATS_FILE_TMPDIR/kubeconfig
   export API_PORT=${API_PORT:-$(free_port)}
+  [ -z "${E2E_INSTANCES:-}" ] || echo "$INSTANCE" >>"$E2E_INSTANCES" # whoever ends this file by force takes it down
   "$CARAVEL" down --instance "$INSTANCE" --purge >/dev/null 2>&1 || true
   cluster_start "$@" || return 1
   kubectl config set-context --current --namespace default >/dev/null
