@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# kubectl.bats - every kubectl that this machine has, through a session of everyday commands.
+# kubectl.bats - every kubectl that this machine has, through a day of ordinary commands; the oldest, the newest and one in
+# the middle through all others, too.
 #
 # A session is a table: what is typed, and what the answer looks like. All lines are tried, and those that went wrong are shown
 # together. Each kubectl works in a namespace of its own.
@@ -54,20 +55,26 @@ namespace_for() { # KUBECTL - of its own
   echo "v-${name//./-}"
 }
 
-# each_kubectl FUNCTION - with each kubectl and its namespace; three at a time, as most of a session is waiting.
+# each_kubectl FUNCTION [KUBECTL...] - with each kubectl and its namespace; four at a time, as much of a session is waiting.
 each_kubectl() {
-  local kubectl name
-  for kubectl in $(kubectl_versions); do
+  local session=$1 kubectl name
+  shift
+  [ $# -gt 0 ] || set -- $(kubectl_versions)
+  for kubectl in "$@"; do
     name=$(namespace_for "$kubectl")
     mkdir -p "$T/$name"
-    { T=$T/$name "$1" "$kubectl" "$name" || touch "$T/$name.failed"; } >"$T/$name.log" 2>&1 3>&- 4>&- &
-    [ "$(jobs -r | wc -l)" -lt 3 ] || wait -n || true
+    { T=$T/$name "$session" "$kubectl" "$name" || touch "$T/$name.failed"; } >"$T/$name.log" 2>&1 3>&- 4>&- &
+    [ "$(jobs -r | wc -l)" -lt 4 ] || wait -n || true
   done
   wait
   for name in "$T"/*.failed; do
     [ ! -e "$name" ] || { echo "== ${name##*/}"; cat "${name%.failed}.log"; }
   done
   [ -z "$(ls "$T"/*.failed 2>/dev/null)" ]
+}
+
+few_kubectls() { # FUNCTION
+  each_kubectl "$1" $(kubectl_versions | awk '{ v[NR] = $0 } END { print v[1]; if (NR > 2) print v[int((NR + 1) / 2)]; if (NR > 1) print v[NR] }')
 }
 
 discovery() {
@@ -92,7 +99,7 @@ TABLE
 }
 
 @test "discovery, explain, raw paths" {
-  each_kubectl discovery
+  few_kubectls discovery
 }
 
 files() { # what the sessions apply, in $T
@@ -196,7 +203,54 @@ TABLE
 }
 
 @test "objects: create, apply, get, label, patch, edit, replace, describe, delete" {
-  each_kubectl objects
+  few_kubectls objects
+}
+
+# What people type every day, and a watch that sees it.
+everyday() {
+  local ns=$2-day watch seen status=0
+  files
+  "$1" create namespace "$ns"
+  timeout 250 "$1" -n "$ns" get configmaps -w --output-watch-events >"$T/watch" 2>&1 &
+  watch=$!
+  KUBE_EDITOR=$T/editor session "$1" "$ns" <<'TABLE' || status=1
+version => Server Version.*v1\.33
+api-resources --api-group=apps -o name => daemonsets\.apps.*deployments\.apps.*replicasets\.apps.*statefulsets\.apps
+explain deployment.spec.replicas => integer
+create configmap plain --from-literal=a=1 => configmap/plain created
+create configmap plain --from-literal=a=1 =! configmaps "plain" already exists
+apply -f $T/settings2.yaml => configmap/settings created
+apply -f $T/settings2.yaml => configmap/settings unchanged
+edit configmap settings => configmap/settings edited
+get configmap settings -o jsonpath='{.data.colour}' => ^yellow$
+label configmap plain tier=front => configmap/plain labeled
+annotate configmap plain note='by hand' => configmap/plain annotate
+get configmaps => NAME +DATA +AGE.*plain +1 .*settings +2
+get configmaps -l tier=front -o name => ^configmap/plain$
+describe configmap plain => Name: +plain.*Labels: +tier=front.*Annotations: +note: by hand.*Data.*a:
+delete configmap plain => configmap "plain" deleted
+create deployment web --image=caravel/demo:1 --replicas=1 => deployment.apps/web created
+rollout status deployment/web --timeout=100s => successfully rolled out
+scale deployment/web --replicas=2 => deployment.apps/web scaled
+wait --for=jsonpath='{.status.readyReplicas}'=2 deployment/web --timeout=100s => condition met
+get deployment web => web +2/2 +2 +2
+describe deployment web => Replicas: +2 desired.*NewReplicaSet: +web-.*ScalingReplicaSet
+~logs deployment/web => listening on port 8080
+rollout history deployment/web => REVISION +CHANGE-CAUSE.*1
+delete deployment web => deployment.apps "web" deleted
+wait --for=delete deployment/web --timeout=50s
+~get pods -l app=web => No resources found
+TABLE
+  for seen in 'ADDED +plain +1' 'ADDED +settings +2' 'MODIFIED +settings +2' 'DELETED +plain +1'; do
+    retry 20 grep -qE "$seen" "$T/watch" || { echo "WRONG: get -w: no $seen"; cat "$T/watch"; status=1; }
+  done
+  kill $watch
+  "$1" delete namespace "$ns" --wait=false
+  return $status
+}
+
+@test "every day: all of get, describe, create, apply, edit, label, annotate, delete, scale, rollout, logs, wait, explain" {
+  each_kubectl everyday
 }
 
 workloads() {
@@ -257,7 +311,7 @@ TABLE
 }
 
 @test "workloads: pods, deployments, rollouts, logs, wait, delete" {
-  each_kubectl workloads
+  few_kubectls workloads
 }
 
 @test "get -w streams what happens, in order" {
@@ -295,8 +349,8 @@ YAML
 
 # Nothing here needs a container to run.
 generators() {
-  more_files "$2"
-  session "$1" "$2" <<'TABLE'
+  more_files "$2-gen"
+  session "$1" "$2-gen" <<'TABLE'
 create namespace $2 => created
 create role reader --verb=get,list --resource=pods,deployments.apps => role.rbac.authorization.k8s.io/reader created
 create rolebinding read --role=reader --user=sailor => rolebinding.rbac.authorization.k8s.io/read created
@@ -370,7 +424,7 @@ TABLE
 }
 
 @test "generators, set, patch, kustomize, prune, certificates, every output" {
-  each_kubectl generators
+  few_kubectls generators
 }
 
 nodes() {
