@@ -11,7 +11,10 @@
  * comes from the window when the last change of the key is still there, and from the map else.
  *
  * A deletion of what is not there (STORE_ANY) changes nothing and has no event; the transaction still takes its
- * revision. */
+ * revision.
+ *
+ * In a cache of etcd (etcd/) transactions come with the revisions that they have there: what they compare has been
+ * compared, and they are not refused for lack of room. One that has been decided already only waits for its turn. */
 #include <errno.h>
 
 #include "store/event.h"
@@ -158,16 +161,18 @@ static int run_one(struct store *store, struct store_txn *txn)
     bool failed;
     int rc;
 
-    if (txn->err.code != ERR_NONE) /* was not valid to begin with */
+    if (txn->decided) /* was not valid to begin with, or what has become of it is known */
         return 0;
     if ((rc = compare(store, txn, &failed)) || failed)
         return rc;
-    if (group->full && has_put(txn)) {
+    if (group->full && !txn->given && has_put(txn)) {
         engine_fail(store->engine, group->full, "committing", &txn->err);
         group->refused = true;
         return 0;
     }
-    revision_t revision = group->meta.revision + 1;
+    revision_t revision = txn->given ? txn->given : group->meta.revision + 1;
+    INVARIANT(revision > group->meta.revision);
+    group->meta.time = MAX(group->meta.time, txn->given ? txn->time : group->now);
     for (size_t i = 0; i < txn->ops_count; i++) {
         const struct store_op *op = &txn->ops[i];
 
@@ -177,6 +182,8 @@ static int run_one(struct store *store, struct store_txn *txn)
             return rc;
     }
     group->meta.revision = revision;
+    txn->result.revision = revision;
+    group->done++;
     return 0;
 }
 
@@ -191,9 +198,10 @@ static int run_all(struct store *store, struct store_txn *first, int full)
     rc = engine_meta_get(store->engine, group->txn, &group->meta);
     group->full = full;
     group->refused = false;
+    group->done = 0;
+    group->now = clock_wall(store->clock);
     if (rc == 0 && !full)
         rc = engine_is_full(store->engine, &group->full);
-    group->meta.time = MAX(group->meta.time, clock_wall(store->clock));
     revision_t before = group->meta.revision;
     for (struct store_txn *txn = first; txn && rc == 0; txn = txn->next)
         rc = run_one(store, txn);
@@ -213,10 +221,10 @@ static void forget_events(struct group *group)
     vec_clear(&group->events);
 }
 
-/* What failed on its own before the group did; a comparison is only as good as the group. */
+/* What failed on its own before the group did; a comparison made here is only as good as the group. */
 static bool failed_alone(const struct store_txn *txn)
 {
-    return txn->err.code != ERR_NONE && txn->err.code != ERR_CONFLICT;
+    return txn->decided || (txn->err.code != ERR_NONE && txn->err.code != ERR_CONFLICT);
 }
 
 static void fail_all(struct store *store, struct store_txn *first, int rc)
@@ -237,7 +245,7 @@ static void fail_all(struct store *store, struct store_txn *first, int rc)
 static void fail_unwritten(struct store_txn *first, const struct err *err)
 {
     for (struct store_txn *txn = first; txn; txn = txn->next)
-        if (txn->err.code == ERR_NONE)
+        if (txn->err.code == ERR_NONE && !txn->decided)
             txn->err = *err;
 }
 
@@ -269,18 +277,17 @@ static int run_somehow(struct store *store, struct store_txn *first)
     return rc;
 }
 
-/* Results of those that went through: revisions were given in order, events are in the order of their operations. */
-static void fill_results(const struct group *group, struct store_txn *first, revision_t revision)
+/* Results of those that went through: revisions grow, events are in the order of their operations. */
+static void fill_results(const struct group *group, struct store_txn *first)
 {
     const struct fresh_event *event = group->events.items;
     const struct fresh_event *end = event ? event + group->events.count : NULL;
 
     for (struct store_txn *txn = first; txn; txn = txn->next) {
-        if (txn->err.code != ERR_NONE)
+        if (txn->err.code != ERR_NONE || txn->decided)
             continue;
-        txn->result.revision = ++revision;
         for (size_t i = 0; i < txn->ops_count; i++) {
-            bool changed = event < end && event->position == position_of(revision, i);
+            bool changed = event < end && event->position == position_of(txn->result.revision, i);
 
             if (txn->result.values)
                 txn->result.values[i] = changed ? blob_ref(event->event->value) : NULL;
@@ -290,7 +297,7 @@ static void fill_results(const struct group *group, struct store_txn *first, rev
     }
 }
 
-static void call_done(struct store_txn *first)
+void group_end(struct store_txn *first)
 {
     while (first) {
         struct store_txn *txn = first;
@@ -310,7 +317,7 @@ static void note_room(struct store *store, int rc)
         trouble_over(store);
 }
 
-void group_run(struct store *store, struct store_txn *first)
+bool group_run(struct store *store, struct store_txn *first)
 {
     struct group *group = &store->group;
     revision_t before = atomic_load(&store->revision);
@@ -318,8 +325,7 @@ void group_run(struct store *store, struct store_txn *first)
 
     if (trouble_mend(store, &why) < 0) {
         fail_unwritten(first, &why);
-        call_done(first);
-        return;
+        return false;
     }
     int rc = run_somehow(store, first);
     if (rc) {
@@ -328,12 +334,12 @@ void group_run(struct store *store, struct store_txn *first)
     } else if (group->meta.revision != before) {
         atomic_store(&store->revision, group->meta.revision);
         atomic_fetch_add(&store->commits, 1);
-        atomic_fetch_add(&store->transactions, group->meta.revision - before);
-        fill_results(group, first, before);
+        atomic_fetch_add(&store->transactions, group->done);
+        fill_results(group, first);
         hub_publish(&store->hub, group->events.items, group->events.count, group->meta.revision);
         vec_clear(&group->events);
     }
     if (!store->broken)
         note_room(store, rc);
-    call_done(first);
+    return rc == 0;
 }

@@ -174,6 +174,7 @@ static void work(struct store *store)
             struct store_txn *rest = cut_group(first);
 
             group_run(store, first);
+            group_end(first);
             first = rest;
         }
         if (upkeep)
@@ -208,7 +209,8 @@ static void work_here(struct store *store)
 void store_commit_async(struct store *store, struct store_txn *txn)
 {
     err_clear(&txn->err);
-    check_txn(txn->ops, txn->ops_count, &txn->err); /* told in done(), in order */
+    txn->given = 0;
+    txn->decided = check_txn(txn->ops, txn->ops_count, &txn->err) < 0; /* told in done(), in order */
     txn->next = NULL;
     mutex_lock(&store->queue_lock);
     INVARIANT(!store->stopping);

@@ -1,6 +1,7 @@
 /* store.h - the MVCC store: what Caravel believes. The promises:
  *
- *  - A transaction over several keys is one revision, all or nothing. Revisions grow by one per transaction, from 1.
+ *  - A transaction over several keys is one revision, all or nothing. Revisions grow, by one per transaction from 1
+ *    where the store is not shared.
  *  - Compare-and-swap by revision on any number of keys.
  *  - store_commit() returns 0 only after the write is on disk (group commit: one fdatasync serves all that wait).
  *  - Readers never wait for writers; a snapshot at revision R shows R for as long as R is retained.
@@ -121,7 +122,10 @@ struct store_txn {
     struct err err;
     void (*done)(struct store_txn *txn, int code);
     void *arg;
-    struct store_txn *next; /* the store's */
+    struct store_txn *next; /* the store's, and what follows */
+    revision_t given;       /* of what etcd has committed already; 0: to be committed here */
+    nsec_t time;            /* of that commit */
+    bool decided;           /* nothing is to be written: err says what has become of it */
 };
 void store_commit_async(struct store *store, struct store_txn *txn);
 

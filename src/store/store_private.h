@@ -66,12 +66,16 @@ struct group {
     struct meta meta;
     int full;     /* no puts, for this reason */
     bool refused; /* some */
+    uint64_t done; /* transactions that went through */
+    nsec_t now;    /* Unix time */
     VEC(struct fresh_event) events;
     struct index_entry entries[STORE_OPS_MAX]; /* of the transaction at hand, what is there now */
 };
 
-/* Runs the chain of transactions and calls done for each. */
-void group_run(struct store *store, struct store_txn *first);
+/* Runs the chain of transactions. False: all but those that were decided before have failed alike. */
+bool group_run(struct store *store, struct store_txn *first);
+/* Calls done for each. */
+void group_end(struct store_txn *first);
 
 /* -- trouble.c: a disk that is full or fails. Writer only -- */
 
