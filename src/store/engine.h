@@ -28,6 +28,7 @@ struct engine {
     struct space space;
     uint64_t failed; /* LMDB's number of the last commit, if it failed */
     bool readonly;   /* reopened while nothing can be written */
+    bool cache;      /* what is in it can be had again: commits do not wait for the disk */
     size_t snapshots;            /* open or kept for the next; under the lock of struct readers */
     struct engine *next_retired; /* the same */
 };
@@ -44,6 +45,8 @@ struct meta {
 
 /* ERR_UNAVAILABLE: another process has it. ERR_NOT_SUPPORTED: another format. ERR_INVALID: not a store. */
 int engine_open(const char *path, size_t map_size, struct engine **ret_engine, struct err *err);
+/* From now on its commits survive the process, but not the machine. */
+int engine_make_cache(struct engine *engine, struct err *err);
 /* Beside another process, which may write on: no lock, no changes, nothing made. ERR_NOT_FOUND: there is no store. */
 int engine_open_readonly(const char *path, struct engine **ret_engine, struct err *err);
 /* A new one on the same files, in place of one whose last commit failed; the old one goes on reading, and must be rid of
@@ -70,6 +73,8 @@ int log_get(struct engine *engine, MDB_txn *txn, position_t position, struct str
 int log_read(struct engine *engine, MDB_txn *txn, position_t position, struct record *ret_record);
 /* Room for a record behind all others, to be filled before the next change. */
 int log_append(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room);
+/* The same for a record anywhere; MDB_KEYEXIST: there is one. */
+int log_insert(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room);
 int log_delete(struct engine *engine, MDB_txn *txn, position_t position);
 /* The first record at or behind a position. */
 int log_seek(MDB_cursor *cursor, position_t from, position_t *ret_position, struct str *ret_bytes);

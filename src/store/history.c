@@ -6,6 +6,7 @@
  * What may be forgotten is decided by age and by size. For the age there is a revision. For the size only the sum of
  * all superseded records is known, so the floor moves by the share of the revisions that is too much; the next time
  * corrects it. */
+#include "store/etcd/remote.h"
 #include "store/store_private.h"
 #include "store/version.h"
 
@@ -193,5 +194,9 @@ int store_retain(struct store *store, const struct store_retention *retention, s
                            floor_by_size(snapshot, retention->bytes));
     revision_t present = snapshot->meta.floor;
     snapshot = store_snapshot_close(snapshot);
-    return floor > present ? store_compact(store, floor, err) : 0;
+    if (floor > present && (code = store_compact(store, floor, err)) < 0)
+        return code;
+    if (store->remote)
+        remote_retained(store->remote, MAX(floor, present));
+    return 0;
 }

@@ -287,6 +287,14 @@ int engine_open(const char *path, size_t map_size, struct engine **ret_engine, s
     return 0;
 }
 
+int engine_make_cache(struct engine *engine, struct err *err)
+{
+    int rc = mdb_env_set_flags(engine->env, MDB_NOSYNC, 1);
+
+    engine->cache = true;
+    return rc ? engine_fail(engine, rc, "opening", err) : 0;
+}
+
 static int read_trees(struct engine *engine, MDB_txn *txn, struct err *err)
 {
     static const struct {
@@ -372,9 +380,10 @@ int engine_reopen(struct engine *old, struct engine **ret_engine, struct err *er
         return code;
     engine->limit = old->limit;
     engine->failed = old->failed;
+    engine->cache = old->cache;
     code = prepare_lock(engine, true, err);
     if (code == 0)
-        code = open_environment(engine, 0, err);
+        code = open_environment(engine, engine->cache ? MDB_NOSYNC : 0, err);
     if (code < 0)
         code = reopen_readonly(engine, err);
     if (code < 0 || (code = open_trees_there(engine, &root, err)) < 0)
@@ -515,14 +524,25 @@ int log_read(struct engine *engine, MDB_txn *txn, position_t position, struct re
     return rc;
 }
 
-int log_append(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room)
+static int log_put(struct engine *engine, MDB_txn *txn, position_t position, size_t size, unsigned flags,
+                   void **ret_room)
 {
     MDB_val key = val_of(&position, sizeof position), value = val_of(NULL, size);
-    int rc = mdb_put(txn, engine->log, &key, &value, MDB_RESERVE | MDB_APPEND);
+    int rc = mdb_put(txn, engine->log, &key, &value, MDB_RESERVE | flags);
 
     if (rc == 0)
         *ret_room = value.mv_data;
     return rc;
+}
+
+int log_append(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room)
+{
+    return log_put(engine, txn, position, size, MDB_APPEND, ret_room);
+}
+
+int log_insert(struct engine *engine, MDB_txn *txn, position_t position, size_t size, void **ret_room)
+{
+    return log_put(engine, txn, position, size, MDB_NOOVERWRITE, ret_room);
 }
 
 int log_delete(struct engine *engine, MDB_txn *txn, position_t position)

@@ -1,27 +1,65 @@
-/* shared.c - several servers on one store, as far as one that is alone has anything to say to it: what was written can
- * be read at once, and whoever asks to lead does. */
+/* shared.c - several servers on one store. One that is alone has little to say to it: what was written can be read at
+ * once, and whoever asks to lead does. All else is in etcd/. */
 #include <string.h>
 
+#include "store/etcd/remote.h"
 #include "store/store_private.h"
 
 #define LONE_TERM 1
 
 bool store_is_shared(const struct store *store)
 {
-    return false;
+    return store->remote != NULL;
 }
 
 /* -- reading what others wrote -- */
 
 void store_sync_async(struct store *store, struct store_sync *sync)
 {
+    if (store->remote) {
+        remote_sync(store->remote, sync);
+        return;
+    }
     err_clear(&sync->err);
     sync->done(sync, 0);
 }
 
+struct waiter {
+    struct mutex lock;
+    struct cond over;
+    bool done;
+    int code;
+};
+
+static void synced(struct store_sync *sync, int code)
+{
+    struct waiter *waiter = sync->arg;
+
+    LOCKED(&waiter->lock);
+    waiter->code = code;
+    waiter->done = true;
+    cond_signal(&waiter->over);
+}
+
 int store_sync(struct store *store, struct err *err)
 {
-    return 0;
+    struct waiter waiter = { .done = false };
+    struct store_sync sync = { .done = synced, .arg = &waiter };
+
+    if (!store->remote)
+        return 0;
+    mutex_init(&waiter.lock);
+    cond_init(&waiter.over);
+    remote_sync(store->remote, &sync);
+    mutex_lock(&waiter.lock);
+    while (!waiter.done)
+        cond_wait(&waiter.over, &waiter.lock);
+    mutex_unlock(&waiter.lock);
+    cond_deinit(&waiter.over);
+    mutex_deinit(&waiter.lock);
+    if (waiter.code < 0 && err)
+        *err = sync.err;
+    return waiter.code;
 }
 
 /* -- leading -- */
@@ -29,7 +67,8 @@ int store_sync(struct store *store, struct err *err)
 struct store_campaign {
     struct store *store;
     struct store_campaign_options options;
-    struct store_leader leader;
+    struct store_leader leader;       /* with the names that the options have */
+    struct remote_campaign *remote; /* NULL: this store is not shared */
     struct thread thread;
     struct mutex lock; /* of all below */
     struct cond over;
@@ -77,8 +116,12 @@ int store_campaign_start(struct store *store, const struct store_campaign_option
     keep_name(campaign->leader.address, options->address);
     mutex_init(&campaign->lock);
     cond_init(&campaign->over);
+    campaign->options.name = str_from(campaign->leader.name);
+    campaign->options.address = str_from(campaign->leader.address);
     set_campaign(store, campaign);
-    if ((code = thread_start(&campaign->thread, "campaign", lead, campaign, err)) < 0) {
+    code = store->remote ? remote_campaign_start(store->remote, &campaign->options, &campaign->remote, err)
+                         : thread_start(&campaign->thread, "campaign", lead, campaign, err);
+    if (code < 0) {
         store_campaign_end(campaign);
         return code;
     }
@@ -95,6 +138,7 @@ struct store_campaign *store_campaign_end(struct store_campaign *campaign)
     cond_signal(&campaign->over);
     mutex_unlock(&campaign->lock);
     thread_join(&campaign->thread);
+    remote_campaign_end(campaign->remote);
     set_campaign(campaign->store, NULL);
     cond_deinit(&campaign->over);
     mutex_deinit(&campaign->lock);
@@ -104,6 +148,10 @@ struct store_campaign *store_campaign_end(struct store_campaign *campaign)
 
 void store_leader(struct store *store, struct store_leader *ret_leader)
 {
+    if (store->remote) {
+        remote_leader(store->remote, ret_leader);
+        return;
+    }
     LOCKED(&store->campaign_lock);
     *ret_leader = store->campaign ? store->campaign->leader : (struct store_leader){ 0 };
 }

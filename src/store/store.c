@@ -9,11 +9,14 @@
  * adds a transaction works off the queue, unless somebody already does.
  *
  * Compaction is done by the writer too, one step (compact.c) after each group or when there is nothing else. */
+#include "store/etcd/identity.h"
+#include "store/etcd/remote.h"
 #include "store/store_private.h"
 #include "store/term.h"
 
 #define GROUP_TRANSACTIONS_MAX 4096
 #define GROUP_BYTES_MAX (16u << 20)
+#define RETRY_AFTER (200 * NSEC_PER_MSEC)
 
 /* -- checking what callers hand in -- */
 
@@ -164,6 +167,25 @@ static bool take_queue(struct store *store, struct store_txn **ret_first, bool *
     return true;
 }
 
+/* Waits a little; false when the store is being closed. */
+static bool may_try_again(struct store *store)
+{
+    LOCKED(&store->queue_lock);
+    if (!store->stopping)
+        cond_wait_for(&store->queue_filled, &store->queue_lock, RETRY_AFTER);
+    return !store->stopping;
+}
+
+/* What etcd has committed cannot be refused: it is tried until the disk takes it. */
+static void run_group(struct store *store, struct store_txn *first)
+{
+    while (!group_run(store, first) && store->remote && may_try_again(store))
+        for (struct store_txn *txn = first; txn; txn = txn->next)
+            if (!txn->decided)
+                err_clear(&txn->err);
+    group_end(first);
+}
+
 static void work(struct store *store)
 {
     struct store_txn *first;
@@ -173,8 +195,7 @@ static void work(struct store *store)
         while (first) {
             struct store_txn *rest = cut_group(first);
 
-            group_run(store, first);
-            group_end(first);
+            run_group(store, first);
             first = rest;
         }
         if (upkeep)
@@ -206,20 +227,32 @@ static void work_here(struct store *store)
 
 /* -- committing -- */
 
+void store_enqueue(struct store *store, struct store_txn *first)
+{
+    struct store_txn *last = first;
+
+    while (last->next)
+        last = last->next;
+    mutex_lock(&store->queue_lock);
+    INVARIANT(!store->stopping);
+    *store->queue_end = first;
+    store->queue_end = &last->next;
+    if (store->writer_idle)
+        cond_signal(&store->queue_filled); /* under the lock: once it is done the store may be closed */
+    mutex_unlock(&store->queue_lock);
+    work_here(store);
+}
+
 void store_commit_async(struct store *store, struct store_txn *txn)
 {
     err_clear(&txn->err);
     txn->given = 0;
     txn->decided = check_txn(txn->ops, txn->ops_count, &txn->err) < 0; /* told in done(), in order */
     txn->next = NULL;
-    mutex_lock(&store->queue_lock);
-    INVARIANT(!store->stopping);
-    *store->queue_end = txn;
-    store->queue_end = &txn->next;
-    if (store->writer_idle)
-        cond_signal(&store->queue_filled); /* under the lock: once it is done the store may be closed */
-    mutex_unlock(&store->queue_lock);
-    work_here(store);
+    if (store->remote)
+        remote_commit(store->remote, txn);
+    else
+        store_enqueue(store, txn);
 }
 
 struct waiter {
@@ -286,6 +319,7 @@ static void store_deinit(struct store *store)
     mutex_deinit(&store->campaign_lock);
     mutex_deinit(&store->queue_lock);
     engine_close(store->engine);
+    remote_free(store->remote);
     free(store);
 }
 
@@ -320,22 +354,29 @@ static int start(struct store *store, const struct store_options *options, struc
     return code;
 }
 
+static int open_here(const struct store_options *options, struct engine **ret_engine, struct err *err)
+{
+    if (etcd_identity_there(options->path))
+        return err_set(err, ERR_INVALID, "%s is a cache of etcd, not a store of its own", options->path);
+    return engine_open(options->path, options->map_size, ret_engine, err);
+}
+
 int store_open(const struct store_options *options, struct store **ret_store, struct err *err)
 {
+    struct remote *remote = NULL;
     struct engine *engine;
-
-    if (options->etcd)
-        return err_set(err, ERR_NOT_SUPPORTED, "a store on etcd is not supported yet");
-    int code = engine_open(options->path, options->map_size, &engine, err);
+    int code = options->etcd ? remote_open(options, &remote, &engine, err) : open_here(options, &engine, err);
 
     if (code < 0)
         return code;
     struct store *store = calloc(1, sizeof *store);
     if (!store) {
         engine_close(engine);
+        remote_free(remote);
         return err_set(err, ERR_NO_MEMORY, "opening the store %s", options->path);
     }
     store->engine = engine;
+    store->remote = remote;
     store->clock = options->clock ? options->clock : clock_real();
     store->synchronous = options->synchronous;
     store->queue_end = &store->queue;
@@ -349,6 +390,10 @@ int store_open(const struct store_options *options, struct store **ret_store, st
         store_deinit(store);
         return err_wrap(err, code, "opening the store %s", options->path);
     }
+    if (remote && (code = remote_start(remote, store, err)) < 0) {
+        store_close(store);
+        return code;
+    }
     *ret_store = store;
     return 0;
 }
@@ -357,6 +402,8 @@ struct store *store_close(struct store *store)
 {
     if (!store)
         return NULL;
+    if (store->remote)
+        remote_stop(store->remote);
     mutex_lock(&store->queue_lock);
     store->stopping = true;
     cond_signal(&store->queue_filled);

@@ -108,9 +108,12 @@ int reindex_set_version(struct engine *engine, MDB_txn *txn, uint32_t version, p
 
 /* Has the writer look after a store that is not ready. */
 void store_upkeep(struct store *store);
+/* Transactions that etcd has committed, or that are decided, for the writer: in order. Any thread. */
+void store_enqueue(struct store *store, struct store_txn *first);
 
 struct store {
     struct clock *clock;
+    struct remote *remote; /* etcd/: where writes are made; NULL: here */
     struct engine *engine;
     struct hub hub;
     struct readers readers;

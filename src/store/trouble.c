@@ -16,6 +16,7 @@
  *      would write over pages that they look at. */
 #include <errno.h>
 
+#include "store/etcd/remote.h"
 #include "store/store_private.h"
 
 static void set_trouble(struct store *store, enum store_condition condition, const struct err *err)
@@ -27,6 +28,10 @@ static void set_trouble(struct store *store, enum store_condition condition, con
 
 int store_ready(struct store *store, enum store_condition *ret_condition, struct err *err)
 {
+    int code = store->remote ? remote_ready(store->remote, ret_condition, err) : 0;
+
+    if (code < 0)
+        return code;
     LOCKED(&store->trouble_lock);
     if (ret_condition)
         *ret_condition = store->condition;
