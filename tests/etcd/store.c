@@ -367,6 +367,52 @@ static void test_cache_thrown_away(void **state)
     world_deinit(&w);
 }
 
+static void compact(struct world *w, revision_t revision)
+{
+    struct etcd_client_options options = { .endpoints = w->etcd.endpoints };
+    Etcd__CompactionRequest compaction = ETCD__COMPACTION_REQUEST__INIT;
+    AUTO(etcd_client) client = NULL;
+    ProtobufCMessage *answer;
+    struct err err = { 0 };
+
+    compaction.revision = (int64_t)revision;
+    if (etcd_client_new(&options, &client, &err) < 0 ||
+        etcd_do(client, ETCD_COMPACT, &compaction.base, PATIENCE, &answer, &err) < 0)
+        fail_msg("%s", err.message);
+    protobuf_c_message_free_unpacked(answer, NULL);
+}
+
+/* A cache is of use as long as etcd has what came after it, and no longer. */
+static void test_compacted(void **state)
+{
+    struct world w;
+
+    world_init(&w);
+    revision_t first = must_put(w.a, "a", "1");
+    must_sync(w.b);
+    w.b = store_close(w.b);
+    revision_t second = must_put(w.a, "a", "2");
+    compact(&w, first);
+    w.b = open_store(&w, 1);
+    must_sync(w.b);
+    assert_value(w.b, first, "a", "1"); /* as before */
+    assert_value(w.b, 0, "a", "2");
+    w.b = store_close(w.b);
+    compact(&w, second);
+    w.b = open_store(&w, 1); /* nothing was missed */
+    assert_value(w.b, first, "a", "1");
+    w.b = store_close(w.b);
+    revision_t third = must_put(w.a, "b", "1"), fourth = must_put(w.a, "c", "1");
+    compact(&w, fourth);
+    w.b = open_store(&w, 1);
+    assert_int_equal(store_revision(w.b), fourth);
+    assert_int_equal(store_compacted(w.b), fourth - 1);
+    assert_list(w.b, 0, "", "", "a=2 b=1 c=1 ");
+    assert_int_equal(store_compacted(w.a), 0); /* who was there has its own history */
+    assert_list(w.a, third, "", "", "a=2 b=1 ");
+    world_deinit(&w);
+}
+
 /* -- leading -- */
 
 struct candidate {
@@ -577,6 +623,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_watch_on_both),      cmocka_unit_test(test_restart_with_cache),
         cmocka_unit_test(test_cache_thrown_away),  cmocka_unit_test(test_hand_over),
         cmocka_unit_test(test_settling),           cmocka_unit_test(test_cut_off_leader),
+        cmocka_unit_test(test_compacted),
     };
 
     if (argc != 3) {

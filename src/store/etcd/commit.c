@@ -153,6 +153,8 @@ static void epoch_put(void *arg, int code, const struct err *err, const Protobuf
         pending_set_epoch(&remote->pendings, (revision_t)put->header->revision, &over);
     if (code == -ERR_NO_SPACE)
         remote->full = *err;
+    else if (code == 0)
+        err_clear(&remote->full);
     mutex_unlock(&remote->lock);
     remote_tell(remote, &over);
     commit_pump(remote);

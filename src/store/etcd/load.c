@@ -8,7 +8,7 @@
 #include "store/index.h"
 #include "store/term_index.h"
 
-#define PAGE 500
+#define PAGE_MAX 500 /* objects */
 #define PAGE_TIMEOUT (20 * NSEC_PER_SEC)
 #define TXN_BYTES (16u << 20)
 
@@ -21,6 +21,7 @@ struct load {
     revision_t at; /* 0: not known yet: that of the first answer */
     struct meta meta;
     struct buf next; /* the key to go on from */
+    int64_t page;
 };
 
 /* -- writing -- */
@@ -126,12 +127,17 @@ static int ask(struct load *load, struct str key, struct str end, int64_t limit,
     return 0;
 }
 
-/* 1: there are more. */
+/* 1: there is more to ask. */
 static int load_page(struct load *load, struct str end, struct err *err)
 {
     Etcd__RangeResponse *answer;
-    int code = ask(load, buf_str(&load->next), end, PAGE, &answer, err);
+    int code = ask(load, buf_str(&load->next), end, load->page, &answer, err);
 
+    if (code == -ERR_TOO_LARGE && load->page > 1) { /* large objects */
+        load->page = MAX(load->page / 4, 1);
+        err_clear(err);
+        return 1;
+    }
     if (code < 0)
         return code;
     for (size_t i = 0; i < answer->n_kvs && code == 0; i++)
@@ -189,7 +195,7 @@ static int load_all(struct load *load, struct err *err)
 int etcd_load(struct etcd_client *client, const struct etcd_layout *layout, struct engine *engine, revision_t *ret_at,
               struct err *err)
 {
-    struct load load = { .client = client, .layout = layout, .engine = engine };
+    struct load load = { .client = client, .layout = layout, .engine = engine, .page = PAGE_MAX };
     int code = begin(&load, err);
 
     if (code < 0)

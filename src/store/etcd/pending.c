@@ -206,6 +206,10 @@ static bool follow_error(struct pendings *table, struct pending *pending, int co
         pending->state = PENDING_DOUBTED;
         return true;
     case ERR_TOO_LARGE:
+        err_set(&pending->txn->err, ERR_TOO_LARGE, "%s (its options --max-request-bytes and --max-txn-ops)",
+                err->message);
+        tell(table, pending, over);
+        return false;
     case ERR_NO_MEMORY:
         pending->txn->err = *err;
         tell(table, pending, over);

@@ -19,7 +19,9 @@
 #define PROBE_AFTER NSEC_PER_SEC
 #define CUT_OFF_AFTER (3 * NSEC_PER_SEC)
 #define EXIT_LOST 75 /* EX_TEMPFAIL: start it again */
-#define COMPACT_MARGIN 1000
+#define COMPACT_MARGIN 10000 /* revisions that others may be behind */
+#define FULL_PROBE (5 * NSEC_PER_SEC)
+#define LOAD_TRIES 3
 
 _Noreturn void remote_fail(const char *what, const struct err *err)
 {
@@ -188,8 +190,8 @@ static int open_engine(const struct store_options *options, struct engine **ret_
     return 0;
 }
 
-static int load_cache(struct remote *remote, const struct store_options *options, struct etcd_identity *identity,
-                      struct engine **ret_engine, struct err *err)
+static int load_once(struct remote *remote, const struct store_options *options, struct etcd_identity *identity,
+                     struct engine **ret_engine, struct err *err)
 {
     AUTO(engine) engine = NULL;
     int code;
@@ -205,6 +207,17 @@ static int load_cache(struct remote *remote, const struct store_options *options
         return code;
     *ret_engine = TAKE(engine);
     return 0;
+}
+
+/* It takes its time, and what is read may be compacted meanwhile. */
+static int load_cache(struct remote *remote, const struct store_options *options, struct etcd_identity *identity,
+                      struct engine **ret_engine, struct err *err)
+{
+    int code = load_once(remote, options, identity, ret_engine, err);
+
+    for (int tries = 1; code == -ERR_EXPIRED && tries < LOAD_TRIES; tries++)
+        code = load_once(remote, options, identity, ret_engine, err);
+    return code == -ERR_EXPIRED ? err_set(err, ERR_UNAVAILABLE, "etcd is compacted faster than it can be read") : code;
 }
 
 /* 1: as it is; 0: it does not fit. */
@@ -315,7 +328,10 @@ static void look_around(struct remote *remote, struct round *round)
 
     pending_tick(&remote->pendings, now, &round->over);
     round->expired = sync_expired(remote, now);
-    round->settle = !remote->settling && pending_wants_epoch(&remote->pendings);
+    bool probe = remote->full.code != ERR_NONE && now - remote->settled > FULL_PROBE; /* whether there is room again */
+    round->settle = !remote->settling && (probe || pending_wants_epoch(&remote->pendings));
+    if (round->settle)
+        remote->settled = now;
     remote->settling |= round->settle;
     round->next = !remote->closing && now - atomic_load(&remote->heard) > PROBE_AFTER ? sync_probe(remote)
                                                                                       : sync_next(remote);

@@ -27,6 +27,7 @@ struct remote {
     struct cond idle;  /* of who closes */
     struct pendings pendings;
     bool settling; /* the server's key is being put */
+    nsec_t settled; /* when that was begun last */
     bool closing, stopping;
     struct err full; /* code 0: etcd takes puts */
 
