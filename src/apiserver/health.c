@@ -91,6 +91,18 @@ static void write_check(struct buf *text, const struct request *request, const s
         buf_printf(text, "[-]" STR_FMT " failed: %s\n", STR_ARG(check->name), reason(request, check));
 }
 
+/* A server that is cut off from etcd lives: starting it again would not help. It is not ready (store/writes). */
+static void note_etcd(struct buf *text, const struct request *request)
+{
+    struct store *store = request->server->options.store;
+    enum store_condition condition = STORE_READY;
+
+    if (!store_is_shared(store))
+        return;
+    store_ready(store, &condition, NULL);
+    buf_printf(text, condition == STORE_CUT_OFF ? "[!]etcd is out of reach\n" : "[+]etcd ok\n");
+}
+
 /* What `kubectl get --raw=/readyz?verbose` shows; without verbose only a failure is told at length. */
 static int reply_all(struct request *request, enum probe probe, struct str name, struct err *err)
 {
@@ -111,6 +123,8 @@ static int reply_all(struct request *request, enum probe probe, struct str name,
         ok = ok && passed;
         write_check(&text, request, check, passed);
     }
+    if (probe == PROBE_LIVE)
+        note_etcd(&text, request);
     if (ok && !request_param(request, "verbose").data) {
         reply_text(request, 200, "text/plain; charset=utf-8", STR("ok"));
         return 0;

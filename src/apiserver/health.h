@@ -2,7 +2,9 @@
  *
  *   ?verbose         every check by name
  *   ?exclude=NAME    without this one (repeatable)
- *   /livez/NAME      one check alone */
+ *   /livez/NAME      one check alone
+ *
+ * A server whose etcd is out of reach lives, and its /livez?verbose says so; it is not ready. */
 #pragma once
 
 #include "apiserver/request.h"

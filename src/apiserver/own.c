@@ -1,6 +1,7 @@
 #include "apiserver/own.h"
 
 #include "apiserver/changes.h"
+#include "apiserver/hearsay.h"
 #include "apiserver/server.h"
 
 #define OWN_GROUP "caravel.io"
@@ -10,6 +11,7 @@ static const struct own_path table[] = {
     { "transactions", NULL, .verbs = VERB_CREATE, .newest = true, .run = transaction_run },
     { "undo", NULL, .verbs = VERB_CREATE, .newest = true, .run = undo_run },
     { "nodes", "heartbeat", .named = true, .verbs = VERB_CREATE, .quick = true, .run = heartbeat_run },
+    { "heartbeats", NULL, .verbs = VERB_CREATE, .restricted = true, .run = hearsay_run },
     { "changes", NULL, .verbs = VERB_LIST, .restricted = true, .newest = true, .run = changes_run },
 };
 

@@ -8,6 +8,8 @@
  * for the newest state. */
 #include "cli/leading.h"
 
+#include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -18,6 +20,7 @@
 #include "scheduler/scheduler.h"
 
 #define END_MAX (10 * NSEC_PER_SEC)
+#define DESCRIBE_MAX (4 * NSEC_PER_SEC)
 
 /* In order of construction; torn down in the opposite one. */
 struct work {
@@ -254,6 +257,25 @@ int leading_start(const struct leading_options *options, struct leading **ret_le
     }
     *ret_leading = leading;
     return 0;
+}
+
+void leading_describe(struct leading *leading, char out[2 * STORE_LEADER_NAME_MAX])
+{
+    nsec_t until = clock_now(clock_real()) + DESCRIBE_MAX;
+    struct timespec pause = { .tv_nsec = 20 * NSEC_PER_MSEC };
+    struct store_leader leader;
+
+    for (;;) {
+        store_leader(leading->options.store, &leader);
+        if (leader.term || clock_now(clock_real()) > until)
+            break;
+        nanosleep(&pause, NULL);
+    }
+    if (!leader.term)
+        snprintf(out, 2 * STORE_LEADER_NAME_MAX, "nobody leads yet");
+    else
+        snprintf(out, 2 * STORE_LEADER_NAME_MAX, leader.self ? "this server leads, term %llu" : "term %llu, led by %s",
+                 (unsigned long long)leader.term, leader.name);
 }
 
 struct leading *leading_end(struct leading *leading)

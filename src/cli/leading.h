@@ -22,5 +22,7 @@ struct leading_options {
 /* Campaigns. On a store that is not shared the work has begun on return, and what keeps it from that is the error; on a
  * shared one it begins whenever this server leads, and what keeps it from that ends the process. */
 int leading_start(const struct leading_options *options, struct leading **ret_leading, struct err *err);
+/* What up tells about a shared store: who leads, once that is known; waits for it a few seconds. */
+void leading_describe(struct leading *leading, char out[2 * STORE_LEADER_NAME_MAX]);
 /* Ends the work, and the term: another server leads at once. */
 struct leading *leading_end(struct leading *leading);

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/file.h"
 
@@ -55,11 +56,28 @@ static int save_pair(const struct instance *instance, const char *name, const st
     return code == 0 ? file_write_atomic(path, pair->cert_pem, 0644, err) : code;
 }
 
+/* An authority made anew in place of one half of another would leave behind all that trusts that. */
+static int check_no_half(const struct instance *instance, struct err *err)
+{
+    static const char *const suffixes[] = { "crt", "key" };
+    char path[INSTANCE_PATH_MAX];
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        pki_path(instance, "ca", suffixes[i], path);
+        if (access(path, F_OK) == 0)
+            return err_set(err, ERR_CONFLICT, "%s is there, and ca.%s is missing beside it: both are needed", path,
+                           suffixes[!i]);
+    }
+    return 0;
+}
+
 static int ensure_ca(struct arena *arena, const struct instance *instance, struct tls_pair *ret_ca, struct err *err)
 {
     int code = load_pair(arena, instance, "ca", ret_ca, err);
 
     if (code != -ERR_NOT_FOUND)
+        return code;
+    if ((code = check_no_half(instance, err)) < 0)
         return code;
     code = tls_make_ca(arena, STR("caravel-ca"), CA_DAYS, ret_ca, err);
     return code == 0 ? save_pair(instance, "ca", ret_ca, err) : code;

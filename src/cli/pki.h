@@ -22,7 +22,8 @@ struct pki_hosts {
 };
 #define PKI_FRONTS_MAX 16
 
-/* Makes the authority if there is none, and all leaves; files in <data_dir>/pki, keys mode 0600. */
+/* Makes the authority if there is none (servers that share a store need the same: ca.crt and ca.key are copied into that
+ * folder of the others before they start; ERR_CONFLICT: only one of them is there), and all leaves; files in <data_dir>/pki, keys mode 0600. */
 int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, struct err *err);
 int pki_load_ca(struct arena *arena, const struct instance *instance, struct str *ret_pem, struct err *err);
 int pki_load(struct arena *arena, const struct instance *instance, enum pki_leaf leaf, struct tls_pair *ret_pair,

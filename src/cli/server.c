@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "apiserver/apiserver.h"
+#include "apiserver/hearsay.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "cli/leading.h"
@@ -36,6 +37,7 @@ struct control_plane {
     struct tls_context *tls;
     struct http_server *http;
     struct leading *leading;
+    struct hearsay *hearsay;
     char name[STORE_LEADER_NAME_MAX], reached_at[STORE_LEADER_NAME_MAX]; /* as the other servers know it */
 };
 
@@ -125,6 +127,14 @@ static int lead(struct control_plane *plane, const struct arguments *arguments, 
     return leading_start(&options, &plane->leading, err);
 }
 
+static int tell_leader(struct control_plane *plane, struct err *err)
+{
+    const struct hearsay_options options = { .store = plane->store, .executor = plane->executor, .clock = clock_real(),
+                                             .sessions = plane->sessions, .http = plane->agents };
+
+    return store_is_shared(plane->store) ? hearsay_new(&options, &plane->hearsay, err) : 0;
+}
+
 static int start(struct control_plane *plane, const struct arguments *arguments, const struct listen_address *address,
                  struct err *err)
 {
@@ -144,12 +154,15 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
         code = apiserver_bootstrap(plane->api, str_from(arguments->advertise), address->port, err);
     if (code == 0)
         code = serve(plane, address, arguments->loops, err);
-    return code == 0 ? lead(plane, arguments, address, err) : code;
+    if (code == 0)
+        code = lead(plane, arguments, address, err);
+    return code == 0 ? tell_leader(plane, err) : code;
 }
 
 static void stop(struct control_plane *plane)
 {
     http_server_stop(plane->http);
+    hearsay_free(plane->hearsay);
     leading_end(plane->leading);
     apiserver_free(plane->api);
     tunnels_free(plane->tunnels);
@@ -160,6 +173,18 @@ static void stop(struct control_plane *plane)
     node_sessions_free(plane->sessions);
     store_close(plane->store);
     arena_deinit(&plane->arena);
+}
+
+/* Whoever started us shows what follows the first word. */
+static void tell_ready(struct control_plane *plane, int fd)
+{
+    char line[3 * STORE_LEADER_NAME_MAX] = "ready", leader[2 * STORE_LEADER_NAME_MAX];
+
+    if (plane->place.shared && fd >= 0) {
+        leading_describe(plane->leading, leader);
+        snprintf(line, sizeof line, "ready etcd, %s", leader);
+    }
+    ready_notify(fd, line);
 }
 
 enum { OPT_ADVERTISE = 256, OPT_POD_CIDR, OPT_SERVICE_CIDR, OPT_READY_FD, OPT_LOOPS, OPT_HISTORY, OPT_HISTORY_SIZE,
@@ -236,7 +261,7 @@ int server_main(int argc, char **argv)
     if (code == 0)
         code = start(&plane, &arguments, &address, &err);
     if (code == 0) {
-        ready_notify(arguments.ready_fd, "ready");
+        tell_ready(&plane, arguments.ready_fd);
         log_info("server", "serving the API on %s:%d", address.host, address.port);
         log_info("server", "stopping: signal %d", signals_wait());
     }

@@ -44,6 +44,7 @@ struct child {
     const char *args[ARGS_MAX];
     pid_t pid;
     int ready;          /* read end of its pipe; -1: told already */
+    char said[512];     /* there, behind "ready " */
     int pause;          /* seconds before the next start */
     nsec_t started, restart_at;
 };
@@ -252,14 +253,17 @@ static int child_start(struct child *child, struct err *err)
 static int wait_ready(struct child *child, struct err *err)
 {
     struct pollfd wait = { child->ready, POLLIN, 0 };
-    char line[64];
+    char line[sizeof child->said];
     int got = poll(&wait, 1, READY_TIMEOUT);
     ssize_t len = got > 0 ? read(child->ready, line, sizeof line) : -1;
+    struct str said = str_trim(str_of(line, len > 0 ? (size_t)len : 0));
 
     close(child->ready);
     child->ready = -1;
     if (got == 0)
         return err_set(err, ERR_TIMEOUT, "the %s is not ready after %d s", child->name, READY_TIMEOUT / 1000);
+    if (str_has_prefix(said, STR("ready ")))
+        snprintf(child->said, sizeof child->said, STR_FMT, STR_ARG(str_skip(said, 6)));
     return len > 0 ? 0 : err_set(err, ERR_UNAVAILABLE, "the %s has ended; its message stands above", child->name);
 }
 
@@ -419,6 +423,8 @@ static int bring_up(struct up *up, struct err *err)
     if (code < 0)
         return code;
     tell(up, "certificates   %s", instance_path(&up->instance, "pki", path));
+    if (up->place.exposed)
+        tell(up, "warning        etcd is reached by plain TCP: who sees it can read and change all; see --etcd-cafile");
     describe_children(up);
     for (int i = 0; i < CHILDREN; i++) {
         code = child_start(&up->children[i], err);
@@ -428,6 +434,8 @@ static int bring_up(struct up *up, struct err *err)
             return code;
         tell(up, i == CHILD_SERVER ? "server         %s" : "node           %s is Ready",
              i == CHILD_SERVER ? up->url : up->node_name);
+        if (up->children[i].said[0])
+            tell(up, "store          %s", up->children[i].said);
     }
     tell(up, "kubeconfig     %s",
          up->arguments.kubeconfig ? up->arguments.kubeconfig : instance_path(&up->instance, "admin.kubeconfig", path));

@@ -68,14 +68,19 @@ static int add_entry(struct node_sessions *sessions, struct str node, nsec_t now
 
 int node_sessions_touch(struct node_sessions *sessions, struct str node, uint64_t applied, struct err *err)
 {
-    nsec_t now = clock_now(sessions->clock);
+    return node_sessions_note(sessions, node, 0, applied, err);
+}
+
+int node_sessions_note(struct node_sessions *sessions, struct str node, nsec_t age, uint64_t applied, struct err *err)
+{
+    nsec_t seen = clock_now(sessions->clock) - age;
     LOCKED(&sessions->lock);
     struct entry *entry = map_get(&sessions->nodes, node);
     int code;
 
-    if (!entry && (code = add_entry(sessions, node, now, &entry, err)) < 0)
+    if (!entry && (code = add_entry(sessions, node, seen, &entry, err)) < 0)
         return code;
-    entry->seen = now;
+    entry->seen = entry->seen ? MAX(entry->seen, seen) : seen;
     entry->applied = MAX(entry->applied, applied);
     return 0;
 }

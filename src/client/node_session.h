@@ -17,6 +17,8 @@ DEFINE_AUTO(node_sessions, node_sessions_free)
 
 /* Notes that node was heard of now. applied: revision up to which it has applied what concerns it; 0: not said. */
 int node_sessions_touch(struct node_sessions *sessions, struct str node, uint64_t applied, struct err *err);
+/* The same, that it was heard of so long ago; what is known of later times stays. */
+int node_sessions_note(struct node_sessions *sessions, struct str node, nsec_t age, uint64_t applied, struct err *err);
 void node_sessions_forget(struct node_sessions *sessions, struct str node);
 
 struct node_session {

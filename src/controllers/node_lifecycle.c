@@ -1,7 +1,8 @@
 /* node_lifecycle.c - notices nodes that have fallen silent, says so, and moves their pods.
  *
  * Twice a second all nodes are held against their sessions: one that has not been heard of for SILENCE_MAX and does not
- * show it yet becomes a key. A reconcile of a node sets its conditions to Unknown when it is silent, keeps its taints
+ * show it yet becomes a key. What was heard before this began counts for nothing: another server led then, and may be
+ * the one that has heard of the node since. A reconcile of a node sets its conditions to Unknown when it is silent, keeps its taints
  * in line with its conditions, marks the pods of a silent node as not ready, and deletes pods whose time on a NoExecute
  * taint is over. When the node says that it is well again, its pods are what their containers are.
  *
@@ -20,7 +21,7 @@
 #define TICK_KEY "*"
 #define TICK (NSEC_PER_SEC / 2)
 #define SILENCE_MAX (7 * NSEC_PER_SEC / 2)
-#define FIRST_WORD_MAX (10 * NSEC_PER_SEC) /* for a node never heard of since we began */
+#define FIRST_WORD_MAX (10 * NSEC_PER_SEC) /* for a node not heard of since we began */
 #define HELPERS 16
 #define NOT_READY_REASON "NodeNotReady"
 
@@ -39,7 +40,7 @@ static const nsec_t pace[] = {
 
 struct node_lifecycle {
     struct controller base;
-    nsec_t began; /* Unix time */
+    nsec_t began, began_now; /* Unix time; clock_now() */
     struct mutex lock;
     enum fleet fleet;
     nsec_t next_given_up; /* clock_now() from which the next node may be */
@@ -51,8 +52,12 @@ static bool is_silent(struct node_lifecycle *self, const struct object *node)
 {
     struct node_session session;
 
-    if (node_sessions_get(self->base.options->sessions, node->meta->name, &session))
-        return clock_now(self->base.clock) - session.seen > SILENCE_MAX;
+    if (node_sessions_get(self->base.options->sessions, node->meta->name, &session)) {
+        nsec_t now = clock_now(self->base.clock);
+
+        return session.seen >= self->began_now ? now - session.seen > SILENCE_MAX
+                                               : now - self->began_now > FIRST_WORD_MAX;
+    }
     nsec_t since = MAX(self->began, node->meta->creation_timestamp.unix_nsec);
 
     return controller_wall(&self->base) - since > FIRST_WORD_MAX;
@@ -447,7 +452,10 @@ static void node_changed(struct controller *self, struct object *old, struct obj
 
 static void start(struct controller *self)
 {
-    container_of(self, struct node_lifecycle, base)->began = controller_wall(self);
+    struct node_lifecycle *lifecycle = container_of(self, struct node_lifecycle, base);
+
+    lifecycle->began = controller_wall(self);
+    lifecycle->began_now = clock_now(self->clock);
     controller_add(self, STR(TICK_KEY));
 }
 
