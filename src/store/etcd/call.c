@@ -82,14 +82,14 @@ static void fail(struct call *call, enum err_code code, const char *text)
 static void fail_waiting(struct call *call)
 {
     struct etcd_client *client = call->client;
-    struct err trouble;
+    struct err trouble, err = { 0 };
 
     mutex_lock(&client->lock);
     trouble = client->trouble;
     mutex_unlock(&client->lock);
-    err_set(&trouble, ERR_UNAVAILABLE, "etcd: %s was not sent: %s", short_name(call->method),
+    err_set(&err, ERR_UNAVAILABLE, "etcd: %s was not sent: %s", short_name(call->method),
             client->ending ? "the client is closed" : trouble.message[0] ? trouble.message : "no connection");
-    finish(call, -ERR_UNAVAILABLE, &trouble);
+    finish(call, -ERR_UNAVAILABLE, &err);
 }
 
 /* -- sending -- */
@@ -198,7 +198,7 @@ static void overdue(struct call *call)
     bool started = call->grpc.started;
 
     grpc_call_cancel(&call->grpc);
-    if (!call->answered && last < call->sent_at)
+    if (!call->answered && last <= call->sent_at)
         member_move(client, "no answer in time");
     fail(call, started ? ERR_TIMEOUT : ERR_UNAVAILABLE, started ? "no answer in time" : "not sent in time");
 }

@@ -136,25 +136,32 @@ static ssize_t deliver(struct grpc_session *session, struct grpc_call *call, str
     return (ssize_t)taken;
 }
 
-static void drop_taken(struct grpc_call *call)
+static void drop_taken(struct grpc_call *call, size_t taken)
 {
-    buf_consume(&call->in, call->taken);
-    call->taken = 0;
+    buf_consume(&call->in, taken);
     if (call->in.len == 0 && call->in.cap > KEPT_MAX)
         buf_deinit(&call->in);
 }
 
-/* False: the call is no longer ours. */
-static bool deliver_kept(struct grpc_session *session, struct grpc_call *call)
+/* Lets the server send as much more as was taken of what it was held up for; all of it when nothing waits any more. */
+static void open_window(struct grpc_call *call, size_t taken)
 {
-    ssize_t n = deliver(session, call, str_skip(buf_str(&call->in), call->taken));
+    size_t size = call->paused ? MIN(call->withheld, taken) : call->withheld;
+
+    if (size > 0)
+        nghttp2_session_consume_stream(call->session->session, call->stream, size);
+    call->withheld -= size;
+}
+
+static void deliver_kept(struct grpc_session *session, struct grpc_call *call)
+{
+    ssize_t n = deliver(session, call, buf_str(&call->in));
 
     if (n < 0)
-        return false;
-    call->taken += (size_t)n;
-    if (call->taken > 0)
-        drop_taken(call);
-    return true;
+        return; /* the call is no longer ours */
+    if (n > 0)
+        drop_taken(call, (size_t)n);
+    open_window(call, (size_t)n);
 }
 
 static void take_data(struct grpc_session *session, struct grpc_call *call, struct str bytes)
@@ -203,10 +210,7 @@ void grpc_call_resume(struct grpc_call *call)
     call->paused = false;
     if (!session)
         return;
-    if (call->withheld > 0)
-        nghttp2_session_consume_stream(session->session, call->stream, call->withheld);
-    call->withheld = 0;
-    if (call->in.len > 0 && session->delivering != call)
+    if (session->delivering != call) /* else that goes on, and then opens the window */
         deliver_kept(session, call);
 }
 
@@ -380,7 +384,7 @@ static void call_prepare(struct grpc_call *call)
 {
     list_init(&call->link);
     call->stream = 0;
-    call->sent = call->taken = call->withheld = call->head_bytes = 0;
+    call->sent = call->withheld = call->head_bytes = 0;
     call->started = call->bad_content = false;
     buf_init(&call->in, 0);
     call->http_status = 0;

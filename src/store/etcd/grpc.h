@@ -62,7 +62,6 @@ struct grpc_call {
     bool started; /* something of it was sent */
     bool paused;
     struct buf in;   /* an incomplete message, or those that wait while paused */
-    size_t taken;    /* of in */
     size_t withheld; /* bytes for which the window was not opened again */
     size_t head_bytes;
     int http_status, code; /* code -1: not said yet */
