@@ -17,7 +17,26 @@
 
 #define NUMBER(n) (unsigned long long)(n)
 
-static uint64_t judge(uint64_t seed, const struct etcd *etcd, uint64_t *operations)
+/* What faults have come to. */
+struct tally {
+    uint64_t operations, unavailable, unknown, made, syncs_failed, terms;
+};
+
+static void count_rows(struct tally *tally, const struct history *history)
+{
+    tally->operations += history->rows.count;
+    vec_each (&history->rows, row) {
+        bool commit = row->kind == ROW_COMMIT, unknown = commit && row->code == -ERR_TIMEOUT;
+
+        tally->unavailable += commit && row->code == -ERR_UNAVAILABLE;
+        tally->unknown += unknown;
+        tally->made += unknown && row->revision > 0;
+        tally->syncs_failed += row->kind == ROW_SYNC && row->code < 0;
+        tally->terms += row->kind == ROW_LED;
+    }
+}
+
+static uint64_t judge(uint64_t seed, const struct etcd *etcd, struct tally *tally)
 {
     struct history history = { 0 };
     struct verdict verdict;
@@ -25,7 +44,7 @@ static uint64_t judge(uint64_t seed, const struct etcd *etcd, uint64_t *operatio
 
     plan_init(&plan, seed, etcd);
     plan_judge(&plan, &history, &verdict);
-    *operations += history.rows.count;
+    count_rows(tally, &history);
     if (verdict.bad) {
         fprintf(stderr, "seed %llu: %s\nshrinking...\n", NUMBER(seed), verdict.what);
         plan_shrink(&plan, &history, &verdict);
@@ -102,9 +121,10 @@ static bool parse(int argc, char **argv, struct arguments *ret_arguments)
 
 int main(int argc, char **argv)
 {
-    uint64_t operations = 0, bad = 0;
+    struct tally tally = { 0 };
     struct arguments a;
     struct seeded_rng rng;
+    uint64_t bad = 0;
 
     if (!parse(argc, argv, &a)) {
         fprintf(stderr, "usage: model_store [--break] [--etcd ENDPOINTS [--tls FOLDER] [--faults [--bounce COMMAND]]] "
@@ -114,8 +134,12 @@ int main(int argc, char **argv)
     const struct etcd *etcd = a.etcd.endpoints ? &a.etcd : NULL;
     seeded_rng_init(&rng, a.seed);
     for (uint64_t i = 0; i < a.histories; i++)
-        bad += a.spoiling ? spoil(a.seed + i, etcd, &rng.rng, &operations) : judge(a.seed + i, etcd, &operations);
-    printf("%llu histories, %llu %s, %llu %s\n", NUMBER(a.histories), NUMBER(operations),
+        bad += a.spoiling ? spoil(a.seed + i, etcd, &rng.rng, &tally.operations) : judge(a.seed + i, etcd, &tally);
+    printf("%llu histories, %llu %s, %llu %s\n", NUMBER(a.histories), NUMBER(tally.operations),
            a.spoiling ? "tamperings" : "operations", NUMBER(bad), a.spoiling ? "missed" : "violations");
+    if (etcd && !a.spoiling)
+        printf("%llu terms; %llu transactions refused, %llu of unknown outcome (%llu made), %llu syncs failed\n",
+               NUMBER(tally.terms), NUMBER(tally.unavailable), NUMBER(tally.unknown), NUMBER(tally.made),
+               NUMBER(tally.syncs_failed));
     return bad ? 1 : 0;
 }

@@ -136,7 +136,10 @@ static struct step plan_net_fault(struct seeded_rng *rng, const struct plan *pla
         fault.store = (int)below(rng, (unsigned)plan->stores);
     if (fault.kind == NET_MEMBER || below(rng, 2))
         fault.member = (int)below(rng, 64);
-    fault.amount = fault.kind == NET_CUT_AFTER ? below(rng, 3000) : lasts ? 2000 + below(rng, 3000) : 5 + below(rng, 200);
+    fault.amount = fault.kind == NET_CUT_AFTER ? below(rng, 3000)
+                   : !lasts                    ? 5 + below(rng, 200)
+                   : below(rng, 8)             ? 2000 + below(rng, 3000)
+                                               : 12000; /* longer than a transaction is waited for */
     return (struct step){ .kind = STEP_FAULT, .fault = fault };
 }
 
