@@ -1,8 +1,13 @@
 /* executor.c - a queue of tasks, a heap of timers, and whoever runs them.
  *
  * On a pool, idle threads sleep on one condition. One of them, the lookout, sleeps only until the next timer is due;
- * it hands its post on when it leaves. Threads are started when a task is posted and nobody is idle. Under virtual
- * time there are no threads: the caller runs tasks in order of (time, sequence). */
+ * it hands its post on when it leaves. Threads are started when there is work and nobody is idle.
+ *
+ * One thread at a time is on its way out of its sleep ("waking"). When it has taken its work and there is more, it wakes
+ * the next one: a burst of short tasks wakes the two or three threads that it takes, not all of them, who would then
+ * fight for the lock and find nothing. What is queued is never left: somebody idle is waking, or nobody is idle.
+ *
+ * Under virtual time there are no threads: the caller runs tasks in order of (time, sequence). */
 #include "base/executor.h"
 
 #include <stdio.h>
@@ -45,7 +50,7 @@ struct executor {
     char name[16];
     struct thread *threads;
     int max_threads, started, idle;
-    bool lookout, stopping;
+    bool waking, lookout, stopping;
 };
 
 /* -- heap of timers -- */
@@ -140,6 +145,29 @@ static bool take(struct executor *executor, executor_fn **ret_fn, void **ret_arg
     return true;
 }
 
+static void worker(void *arg);
+
+/* Locked. There is work: wake somebody, or start a thread. */
+static int rouse(struct executor *executor, struct err *err)
+{
+    if (executor->virtual || executor->waking)
+        return 0;
+    if (executor->idle > 0) {
+        executor->waking = true;
+        cond_signal(&executor->wake);
+        return 0;
+    }
+    if (executor->started >= executor->max_threads)
+        return 0;
+    int code = thread_start(&executor->threads[executor->started], executor->name, worker, executor, err);
+
+    if (code == 0) {
+        executor->started++;
+        executor->waking = true;
+    }
+    return executor->started ? 0 : code; /* those who run will come to it */
+}
+
 /* Locked before and after; runs one piece of work unlocked. */
 static bool run_one(struct executor *executor, bool share)
 {
@@ -150,7 +178,9 @@ static bool run_one(struct executor *executor, bool share)
     if (!take(executor, &fn, &arg, &run.timer))
         return false;
     /* Someone must watch over the remaining work and timers while this thread is away. */
-    if (share && executor->idle && !executor->lookout && (executor->first || executor->heap.count))
+    if (share && executor->first)
+        rouse(executor, NULL);
+    else if (share && executor->idle && !executor->lookout && executor->heap.count)
         cond_signal(&executor->wake);
     if (run.timer)
         executor->runs = &run;
@@ -181,6 +211,7 @@ static void wait_for_work(struct executor *executor)
         cond_wait(&executor->wake, &executor->lock);
     }
     executor->idle--;
+    executor->waking = false; /* whoever it was: he looks for work now, and wakes the next one */
 }
 
 static void worker(void *arg)
@@ -188,27 +219,10 @@ static void worker(void *arg)
     struct executor *executor = arg;
 
     LOCKED(&executor->lock);
+    executor->waking = false;
     while (!executor->stopping)
         if (!run_one(executor, true))
             wait_for_work(executor);
-}
-
-/* Locked. Work was added: wake somebody, or start a thread. */
-static int rouse(struct executor *executor, struct err *err)
-{
-    if (executor->virtual)
-        return 0;
-    if (executor->idle > 0) {
-        cond_signal(&executor->wake);
-        return 0;
-    }
-    if (executor->started >= executor->max_threads)
-        return 0;
-    int code = thread_start(&executor->threads[executor->started], executor->name, worker, executor, err);
-
-    if (code == 0)
-        executor->started++;
-    return executor->started ? 0 : code; /* those who run will come to it */
 }
 
 /* -- life -- */

@@ -131,6 +131,52 @@ static void test_pool_runs_all(void **state)
     assert_int_equal(counter.ran, TASKS);
 }
 
+#define MEETING 8
+
+struct meeting {
+    struct mutex lock;
+    struct cond all_here;
+    int here, left;
+};
+
+/* Waits for all the others, which nobody does who shares a thread with one of them. */
+static void meet(void *arg)
+{
+    struct meeting *meeting = arg;
+
+    mutex_lock(&meeting->lock);
+    if (++meeting->here == MEETING)
+        cond_broadcast(&meeting->all_here);
+    while (meeting->here < MEETING)
+        cond_wait(&meeting->all_here, &meeting->lock);
+    if (++meeting->left == MEETING)
+        cond_broadcast(&meeting->all_here);
+    mutex_unlock(&meeting->lock);
+}
+
+/* As many tasks run at once as there are threads, whether those sleep or are still to be started. */
+static void test_all_threads_work(void **state)
+{
+    struct executor *executor;
+
+    assert_int_equal(executor_pool_new(clock_real(), "test", MEETING, &executor, NULL), 0);
+    for (int round = 0; round < 200; round++) {
+        struct meeting meeting = { .here = 0 };
+
+        mutex_init(&meeting.lock);
+        cond_init(&meeting.all_here);
+        for (int i = 0; i < MEETING; i++)
+            assert_int_equal(executor_post(executor, meet, &meeting, NULL), 0);
+        mutex_lock(&meeting.lock);
+        while (meeting.left < MEETING)
+            cond_wait(&meeting.all_here, &meeting.lock);
+        mutex_unlock(&meeting.lock);
+        cond_deinit(&meeting.all_here);
+        mutex_deinit(&meeting.lock);
+    }
+    executor_free(executor);
+}
+
 static void test_strand_is_serial(void **state)
 {
     static struct numbered tasks[TASKS];
@@ -175,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_virtual_order),
         cmocka_unit_test(test_pool_runs_all),
+        cmocka_unit_test(test_all_threads_work),
         cmocka_unit_test(test_strand_is_serial),
         cmocka_unit_test(test_dropped),
     };
