@@ -11,10 +11,12 @@
 #include "apiserver/metrics.h"
 #include "apiserver/openapi.h"
 #include "apiserver/registry.h"
+#include "apiserver/token.h"
 #include "base/buf.h"
 
 #define SERVICE_CIDR STR("10.96.0.0/12")
 #define BOOKMARK_INTERVAL (60 * NSEC_PER_SEC)
+#define TOKEN_ISSUER STR("https://kubernetes.default.svc.cluster.local")
 
 static int parse_cidr(struct str text, uint32_t *ret_net, uint32_t *ret_bits, struct err *err)
 {
@@ -56,6 +58,16 @@ static int add_resource(struct apiserver *server, const struct resource *resourc
     return 0;
 }
 
+static int make_tokens(struct apiserver *server, struct err *err)
+{
+    const struct apiserver_options *options = &server->options;
+
+    if (str_empty(options->token_key_pem))
+        return 0;
+    return tokens_new(options->token_key_pem, str_empty(options->token_issuer) ? TOKEN_ISSUER : options->token_issuer,
+                      &server->tokens, err);
+}
+
 int apiserver_new(const struct apiserver_options *options, struct apiserver **ret_server, struct err *err)
 {
     AUTO(apiserver) server = calloc(1, sizeof *server);
@@ -84,7 +96,8 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
         if (api_resources[i]->served && (code = add_resource(server, api_resources[i], err)) < 0)
             return code;
     if ((code = discovery_new(&server->discovery, err)) < 0 || (code = openapi_docs_new(&server->openapi, err)) < 0 ||
-        (code = metrics_new(&server->metrics, err)) < 0 || (code = customs_new(server, &server->customs, err)) < 0)
+        (code = metrics_new(&server->metrics, err)) < 0 || (code = customs_new(server, &server->customs, err)) < 0 ||
+        (code = make_tokens(server, err)) < 0)
         return code;
     for (size_t i = 0; i < builtin_route_count; i++)
         if ((code = apiserver_add_route(server, &builtin_routes[i], err)) < 0)
@@ -102,6 +115,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     discovery_free(server->discovery);
     openapi_docs_free(server->openapi);
     metrics_free(server->metrics);
+    tokens_free(server->tokens);
     for (struct map_entry *e = NULL; (e = map_next(&server->resources, e));)
         free(e->value);
     map_deinit(&server->resources);

@@ -29,6 +29,8 @@ struct apiserver_options {
     struct str service_cidr;             /* unset: "10.96.0.0/12" */
     int node_port_first, node_port_last; /* 0: 30000 and 32767 */
     nsec_t bookmark_interval;            /* 0: one minute */
+    struct str token_key_pem; /* signs tokens of service accounts (P-256); unset: there are none. Copied */
+    struct str token_issuer;  /* unset: "https://kubernetes.default.svc.cluster.local" */
 };
 
 int apiserver_new(const struct apiserver_options *options, struct apiserver **ret_server, struct err *err);

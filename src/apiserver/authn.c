@@ -1,24 +1,17 @@
-/* authn.c - the client certificate says who asks. */
+/* authn.c - the client certificate says who asks; where there is none, the Authorization header's token does. */
 #include "apiserver/authn.h"
+
+#include "apiserver/token_user.h"
 
 static const struct str anonymous_groups[] = { STR_INIT("system:unauthenticated") };
 static const struct str local_groups[] = { STR_INIT("system:masters"), STR_INIT("system:authenticated") };
 
-int authn_user(struct arena *arena, const struct http_request *request, struct user *ret_user, struct err *err)
+static int user_of_peer(struct arena *arena, const struct tls_identity *peer, struct user *ret_user, struct err *err)
 {
-    const struct tls_identity *peer = request->peer;
     struct user user = { 0 };
-    struct str *groups;
+    struct str *groups = arena_array_of(arena, peer->organization_count + 1, struct str);
     size_t n = 0;
 
-    if (!peer || str_empty(peer->common_name)) {
-        *ret_user = (struct user){ .name = STR("system:anonymous"),
-                                   .groups = anonymous_groups,
-                                   .group_count = ARRAY_LEN(anonymous_groups),
-                                   .anonymous = true };
-        return 0;
-    }
-    groups = arena_array_of(arena, peer->organization_count + 1, struct str);
     user.name = arena_str(arena, peer->common_name);
     if (!groups || !user.name.data)
         return err_set(err, ERR_NO_MEMORY, "user of the request");
@@ -31,6 +24,35 @@ int authn_user(struct arena *arena, const struct http_request *request, struct u
     user.groups = groups;
     user.group_count = n;
     *ret_user = user;
+    return 0;
+}
+
+/* What follows "Bearer"; unset where the header is another one's. */
+static struct str bearer_token(const struct http_request *http)
+{
+    struct str value = str_trim(http_request_header(http, STR("authorization"))), scheme;
+
+    if (!str_split(&value, ' ', &scheme) || !str_eq_nocase(scheme, STR("bearer")))
+        return STR_NULL;
+    return str_trim(value);
+}
+
+int authn_user(struct request *request, const struct http_request *http, struct user *ret_user, struct err *err)
+{
+    struct str token;
+
+    if (http->peer && !str_empty(http->peer->common_name))
+        return user_of_peer(request->arena, http->peer, ret_user, err);
+    token = bearer_token(http);
+    if (!str_empty(token)) {
+        int code = token_user(request, token, NULL, ret_user, NULL, err);
+
+        return code == -ERR_UNAUTHORIZED ? err_set(err, ERR_UNAUTHORIZED, "Unauthorized") : code;
+    }
+    *ret_user = (struct user){ .name = STR("system:anonymous"),
+                               .groups = anonymous_groups,
+                               .group_count = ARRAY_LEN(anonymous_groups),
+                               .anonymous = true };
     return 0;
 }
 

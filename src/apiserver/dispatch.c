@@ -93,6 +93,8 @@ static int run_resource(struct request *request, struct err *err)
         return proxy_open(request, &request->proxy, err);
     if (is_subresource(request, "scale") && request->info.verb == VERB_GET)
         return scale_get(request, err);
+    if (is_subresource(request, "token"))
+        return token_request_run(request, err);
     write = request_write(request, err, &code);
     if (code < 0)
         return code;

@@ -239,7 +239,7 @@ int request_route(struct request *request, const struct http_request *http, stru
     request->accept = http_request_header(http, STR("accept"));
     request->user_agent = http_request_header(http, STR("user-agent"));
     request->media.status_format = negotiate_status(request->accept);
-    if ((code = authn_user(request->arena, http, &request->user, err)) < 0)
+    if ((code = authn_user(request, http, &request->user, err)) < 0)
         return code;
     if (!http_params_parse(request->arena, http->query, &request->params))
         return err_set(err, ERR_BAD_REQUEST, "the query of the request is malformed");

@@ -5,6 +5,7 @@
 #include "apiserver/decode.h"
 #include "apiserver/registry/reviews.h"
 #include "apiserver/server.h"
+#include "apiserver/token_user.h"
 
 static int no_memory(struct err *err)
 {
@@ -40,32 +41,65 @@ static int answer_rules(struct request *request, struct json *review, struct err
     return 0;
 }
 
-static int answer_self(struct request *request, struct json *review, struct err *err)
+static bool add_extra(struct arena *arena, struct json *info, const struct user *user)
 {
-    struct arena *arena = request->arena;
-    struct json *status = new_status(request, review);
-    struct json *user = status ? json_ensure(arena, status, STR("userInfo"), JSON_OBJECT) : NULL;
-    struct json *groups = user && json_set_str(arena, user, STR("username"), request->user.name)
-                              ? json_ensure(arena, user, STR("groups"), JSON_ARRAY)
-                              : NULL;
+    struct json *extra = user->extra_count ? json_ensure(arena, info, STR("extra"), JSON_OBJECT) : NULL;
 
-    if (!groups)
-        return no_memory(err);
-    for (size_t i = 0; i < request->user.group_count; i++)
-        if (!json_append(arena, groups, json_new_str(arena, request->user.groups[i])))
-            return no_memory(err);
-    return 0;
+    for (size_t i = 0; i < user->extra_count; i++) {
+        struct json *values = extra ? json_ensure(arena, extra, user->extra[i].key, JSON_ARRAY) : NULL;
+
+        if (!values || !json_append(arena, values, json_new_str(arena, user->extra[i].value)))
+            return false;
+    }
+    return true;
 }
 
-/* No token is known here. */
+/* Name, uid, groups and what else is known of somebody, as status.<member>. */
+static int add_user(struct request *request, struct json *status, struct str member, const struct user *user,
+                    struct err *err)
+{
+    struct arena *arena = request->arena;
+    struct json *info = status ? json_ensure(arena, status, member, JSON_OBJECT) : NULL, *groups;
+
+    if (!info || !json_set_str(arena, info, STR("username"), user->name) ||
+        (!str_empty(user->uid) && !json_set_str(arena, info, STR("uid"), user->uid)) ||
+        !(groups = json_ensure(arena, info, STR("groups"), JSON_ARRAY)))
+        return no_memory(err);
+    for (size_t i = 0; i < user->group_count; i++)
+        if (!json_append(arena, groups, json_new_str(arena, user->groups[i])))
+            return no_memory(err);
+    return add_extra(arena, info, user) ? 0 : no_memory(err);
+}
+
+static int answer_self(struct request *request, struct json *review, struct err *err)
+{
+    return add_user(request, new_status(request, review), STR("userInfo"), &request->user, err);
+}
+
+/* What is wrong with a token is part of the answer. */
 static int answer_token(struct request *request, struct json *review, struct err *err)
 {
-    struct json *status = new_status(request, review);
+    struct json *status = new_status(request, review), *audiences;
+    struct err why = { 0 };
+    struct user user;
+    int code;
 
-    if (!status || !json_set_bool(request->arena, status, STR("authenticated"), false) ||
-        !json_set_str(request->arena, status, STR("error"), STR("tokens are not supported by this server")))
+    if (!status)
         return no_memory(err);
-    return 0;
+    code = token_user(request, json_str_at(review, "spec.token"), json_at(review, "spec.audiences"), &user, &audiences,
+                      &why);
+    if (code < 0 && code != -ERR_UNAUTHORIZED)
+        return err_set(err, why.code, "%s", why.message);
+    if (code < 0)
+        return json_ensure(request->arena, status, STR("user"), JSON_OBJECT) &&
+                       json_set_str(request->arena, status, STR("error"),
+                                    arena_str(request->arena, str_from(why.message)))
+                   ? 0
+                   : no_memory(err);
+    if (!json_set_bool(request->arena, status, STR("authenticated"), true) ||
+        !json_set(request->arena, status, STR("audiences"), audiences))
+        return no_memory(err);
+    return add_user(request, status, STR("user"), &user, err);
 }
 
 static const struct {

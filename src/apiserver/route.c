@@ -3,6 +3,7 @@
 #include "apiserver/health.h"
 #include "apiserver/metrics.h"
 #include "apiserver/openapi.h"
+#include "apiserver/openid.h"
 #include "apiserver/server.h"
 #include "apiserver/version.h"
 
@@ -17,6 +18,8 @@ const struct route builtin_routes[] = {
     { STR_INIT("/apis"), false, false, discovery_handle, true },
     { STR_INIT("/openapi/v2"), true, false, openapi_v2_handle, false },
     { STR_INIT("/openapi/v3"), false, false, openapi_v3_handle, false },
+    { STR_INIT("/.well-known/openid-configuration"), true, false, openid_provider_handle, true },
+    { STR_INIT("/openid/v1/jwks"), true, false, openid_keys_handle, true },
 };
 const size_t builtin_route_count = ARRAY_LEN(builtin_routes);
 

@@ -19,6 +19,7 @@ struct apiserver {
     struct openapi_docs *openapi;
     struct customs *customs;
     struct metrics *metrics;
+    struct tokens *tokens; /* of service accounts; NULL: there is no key */
     atomic_ulong facts_made;  /* events that were parsed to tell whose they are */
     atomic_bool bootstrapped; /* what a new cluster has is there */
     _Atomic revision_t term;  /* in which this server leads; 0: it does not */
@@ -61,6 +62,7 @@ int undo_run(struct request *request, struct err *err);
 /* A creation of what is never kept: reviews; others are refused. */
 int review_run(struct request *request, struct err *err);
 int scale_get(struct request *request, struct err *err);
+int token_request_run(struct request *request, struct err *err);
 
 /* Long answers (stream.c): ends all and waits until they are gone. */
 void streams_stop(struct apiserver *server);

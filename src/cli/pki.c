@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "net/signer.h"
 
 #define CA_DAYS 3650
 #define LEAF_DAYS 365
@@ -154,6 +155,19 @@ int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, 
             code = save_pair(instance, leaf_names[leaf], &pair, err);
     }
     return code < 0 ? err_wrap(err, code, "certificates") : 0;
+}
+
+int pki_ensure_token_key(struct arena *arena, const struct instance *instance, struct str *ret_pem, struct err *err)
+{
+    char path[INSTANCE_PATH_MAX];
+
+    pki_path(instance, "sa", "key", path);
+    int code = load_file(arena, path, ret_pem, err);
+
+    if (code != -ERR_NOT_FOUND)
+        return code;
+    code = signer_make_key(arena, ret_pem, err);
+    return code == 0 ? file_write_atomic(path, *ret_pem, 0600, err) : code;
 }
 
 int pki_load_ca(struct arena *arena, const struct instance *instance, struct str *ret_pem, struct err *err)

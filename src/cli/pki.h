@@ -25,6 +25,8 @@ struct pki_hosts {
 /* Makes the authority if there is none (servers that share a store need the same: ca.crt and ca.key are copied into that
  * folder of the others before they start; ERR_CONFLICT: only one of them is there), and all leaves; files in <data_dir>/pki, keys mode 0600. */
 int pki_prepare(const struct instance *instance, const struct pki_hosts *hosts, struct err *err);
+/* The key that signs tokens of service accounts, <data_dir>/pki/sa.key; made when it is not there. */
+int pki_ensure_token_key(struct arena *arena, const struct instance *instance, struct str *ret_pem, struct err *err);
 int pki_load_ca(struct arena *arena, const struct instance *instance, struct str *ret_pem, struct err *err);
 int pki_load(struct arena *arena, const struct instance *instance, enum pki_leaf leaf, struct tls_pair *ret_pair,
              struct err *err);

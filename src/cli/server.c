@@ -80,10 +80,15 @@ static int make_agents_client(struct control_plane *plane, struct err *err)
 
 static int make_api(struct control_plane *plane, const struct arguments *arguments, struct err *err)
 {
+    struct str token_key;
+    int code = pki_ensure_token_key(&plane->arena, &plane->instance, &token_key, err);
+
+    if (code < 0)
+        return code;
     const struct apiserver_options options = {
         .store = plane->store, .executor = plane->executor, .clock = clock_real(), .rng = rng_system(),
         .http_client = plane->agents, .tunnels = plane->tunnels, .sessions = plane->sessions,
-        .service_cidr = str_from(arguments->service_cidr),
+        .service_cidr = str_from(arguments->service_cidr), .token_key_pem = token_key,
     };
 
     return apiserver_new(&options, &plane->api, err);

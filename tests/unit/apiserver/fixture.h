@@ -12,6 +12,7 @@
 #include "apiserver/request.h"
 #include "apiserver/server.h"
 #include "base/file.h"
+#include "net/signer.h"
 
 struct fixture {
     char path[64];
@@ -39,6 +40,7 @@ static inline struct str quoted(struct arena *arena, const char *text)
 static inline void fixture_init(struct fixture *f)
 {
     struct err err = { 0 };
+    struct str key;
 
     memset(f, 0, sizeof *f);
     snprintf(f->path, sizeof f->path, "/tmp/caravel-apiserver-XXXXXX");
@@ -53,11 +55,13 @@ static inline void fixture_init(struct fixture *f)
                          &f->store, &err),
                      0);
     assert_int_equal(node_sessions_new(&f->clock.clock, &f->sessions, &err), 0);
+    assert_int_equal(signer_make_key(f->arena, &key, &err), 0);
     assert_int_equal(apiserver_new(&(struct apiserver_options){ .store = f->store,
                                                                 .executor = f->executor,
                                                                 .clock = &f->clock.clock,
                                                                 .rng = &f->rng.rng,
-                                                                .sessions = f->sessions },
+                                                                .sessions = f->sessions,
+                                                                .token_key_pem = key },
                                    &f->server, &err),
                      0);
     assert_int_equal(apiserver_local_client(f->server, STR("tester"), &f->client, &err), 0);
@@ -90,6 +94,7 @@ struct answer {
 struct raw {
     const char *method, *target, *body, *content_type, *accept;
     const char *user_agent;
+    const char *token; /* the Authorization header; NULL: none */
     const char *user; /* NULL: an administrator; "": no certificate */
 };
 
@@ -98,7 +103,7 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
     static const struct str masters[] = { STR_INIT("system:masters") };
     struct str target = str_from(raw->target);
     ssize_t mark = str_chr(target, '?');
-    struct http_header headers[3];
+    struct http_header headers[4];
     struct tls_identity peer = { .common_name = str_from(raw->user ? raw->user : "admin") };
     struct http_request http = { .method = http_method_from(str_from(raw->method)),
                                  .method_name = str_from(raw->method),
@@ -125,6 +130,8 @@ static inline struct answer send_raw(struct fixture *f, const struct raw *raw)
         headers[http.header_count++] = (struct http_header){ STR("accept"), str_from(raw->accept) };
     if (raw->user_agent)
         headers[http.header_count++] = (struct http_header){ STR("user-agent"), str_from(raw->user_agent) };
+    if (raw->token)
+        headers[http.header_count++] = (struct http_header){ STR("authorization"), str_from(raw->token) };
     request_init(request, f->server, f->arena);
     if (request_route(request, &http, &err) < 0)
         reply_error(request, &err);

@@ -147,8 +147,8 @@ static const struct step error_steps[] = {
     { "version of the future", "GET", CM "?resourceVersion=99999", NULL, NULL, 504,
       "Too large resource version: 99999" },
     { "bad token", "GET", CM "?continue=zzz", NULL, NULL, 400, "continue key is not valid" },
-    { "token service", "POST", "/api/v1/namespaces/default/serviceaccounts/default/token", "{}", NULL, 501,
-      "not supported" },
+    { "token service", "POST", "/api/v1/namespaces/default/serviceaccounts/nobody/token", "{}", NULL, 404,
+      "not found" },
     { "exec without an upgrade", "POST", PODS "/x/exec", NULL, NULL, 400, "Upgrade request required" },
     { "proxy", "GET", PODS "/x/proxy", NULL, NULL, 503, "does not reach the agents" },
     { "may I", "POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
@@ -157,7 +157,7 @@ static const struct step error_steps[] = {
       201, "'resourceRules':[{" },
     { "who am I", "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", NULL, 201, "'userInfo':{" },
     { "a token", "POST", "/apis/authentication.k8s.io/v1/tokenreviews", "{'spec':{'token':'x'}}", NULL, 201,
-      "'authenticated':false" },
+      "'error':'invalid bearer token: " },
 };
 
 static const struct step deployment_steps[] = {
