@@ -91,6 +91,10 @@ ready() {
   is 2 field deployment/web .status.readyReplicas
 }
 
+uids_of_web() {
+  k get deployments,replicasets,pods -l app=web -o jsonpath='{range .items[*]}{.kind} {.metadata.name} {.metadata.uid}{"\n"}{end}'
+}
+
 no_pods() {
   is "" k get pods -l app=web -o name
 }
@@ -99,7 +103,7 @@ no_pods() {
   k apply -f - <<YAML
 apiVersion: apps/v1
 kind: Deployment
-metadata: {name: web}
+metadata: {name: web, labels: {app: web}}
 spec:
   replicas: 2
   selector: {matchLabels: {app: web}}
@@ -111,7 +115,7 @@ spec:
       - {name: main, image: "caravel/demo:1"}
 YAML
   retry 60 ready
-  set=$(k get replicasets -l app=web -o jsonpath='{.items[*].metadata.uid}')
+  uids=$(uids_of_web)
   k delete deployment web
   retry 60 no_pods
   retry 60 is "" k get replicasets -l app=web -o name
@@ -119,10 +123,10 @@ YAML
   [ "$status" -eq 0 ]
   [ "${#lines[@]}" -eq 4 ]
   [ "${lines[0]}" = "deployment.apps/web restored" ]
-  [ "$(k get replicasets -l app=web -o jsonpath='{.items[*].metadata.uid}')" = "$set" ]
-  retry 60 has "Running Running" k get pods -l app=web -o jsonpath='{.items[*].status.phase}'
+  is "$uids" uids_of_web
+  retry 60 has "^Running Running$" k get pods -l app=web -o jsonpath='{.items[*].status.phase}'
   retry 60 ready
-  # Which pods run in the end is for the set to say: one that looks before it sees them may make others in their place.
+  is "$uids" uids_of_web # nobody has made others in their place
 }
 
 @test "a namespace comes back with what was in it" {
