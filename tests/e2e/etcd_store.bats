@@ -14,7 +14,7 @@ start_etcd() { # on a free port, which somebody else may take before it does
   rm -rf "$FOLDER/data"
   etcd --name one --data-dir "$FOLDER/data" --listen-client-urls "http://127.0.0.1:$port" \
     --advertise-client-urls "http://127.0.0.1:$port" --listen-peer-urls "$peer" --initial-advertise-peer-urls "$peer" \
-    --initial-cluster "one=$peer" >"$FOLDER/log" 2>&1 3>&- 4>&- &
+    --initial-cluster "one=$peer" --quota-backend-bytes 33554432 >"$FOLDER/log" 2>&1 3>&- 4>&- &
   ETCD=$!
   ENDPOINT=127.0.0.1:$port
   for _ in $(seq 300); do

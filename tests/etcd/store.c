@@ -1,5 +1,5 @@
 /* store.c - two stores on one real etcd: etcd_store ENDPOINT PID, where PID is etcd's, to be stopped and continued; or
- * etcd_store ENDPOINT bench.
+ * etcd_store ENDPOINT bench. The etcd must have a quota of less than 90 MB.
  *
  * Each test has a prefix of its own, so none sees what another has left. */
 #include <setjmp.h>
@@ -602,6 +602,37 @@ static void test_cut_off_leader(void **state)
     world_deinit(&w);
 }
 
+/* Comes last: etcd takes nothing more. What was acknowledged is there, what was refused is not. */
+static void test_full(void **state)
+{
+    static char large[1000000];
+    struct store_op op = { .kind = STORE_PUT, .value = str_of(large, sizeof large), .splice = STORE_NO_SPLICE,
+                           .expect = STORE_ABSENT };
+    enum store_condition condition = STORE_READY;
+    char key[32];
+    struct world w;
+    uint64_t written, count;
+    int code = 0;
+
+    world_init(&w);
+    for (written = 0; written < 100; written++) {
+        op.key = str_of(key, (size_t)snprintf(key, sizeof key, "large-%d", (int)written));
+        if ((code = store_commit(w.a, &op, 1, NULL, NULL, NULL)) < 0)
+            break;
+    }
+    assert_int_equal(code, -ERR_NO_SPACE);
+    assert_int_equal(store_ready(w.a, &condition, NULL), -ERR_NO_SPACE);
+    assert_int_equal(condition, STORE_FULL);
+    must_sync(w.b);
+    for (int i = 0; i < 2; i++) {
+        AUTO(store_snapshot) snapshot = must_snapshot(i ? w.a : w.b, 0);
+
+        assert_int_equal(store_count(snapshot, STR("large-"), &count, NULL), 0);
+        assert_int_equal(count, written);
+    }
+    world_deinit(&w);
+}
+
 static int bench(void)
 {
     static const int in_flight[] = { 1, 8, 64, 512 };
@@ -623,7 +654,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_watch_on_both),      cmocka_unit_test(test_restart_with_cache),
         cmocka_unit_test(test_cache_thrown_away),  cmocka_unit_test(test_hand_over),
         cmocka_unit_test(test_settling),           cmocka_unit_test(test_cut_off_leader),
-        cmocka_unit_test(test_compacted),
+        cmocka_unit_test(test_compacted),          cmocka_unit_test(test_full),
     };
 
     if (argc != 3) {
