@@ -9,7 +9,7 @@
 #include "store/etcd/codec.h"
 
 #define PENDING_TIME (10 * NSEC_PER_SEC) /* after which everybody has been told something */
-#define PENDING_CALLS_MAX 1024           /* under way at once */
+#define PENDING_CALLS_MAX 128            /* under way at once: more make etcd slower */
 #define PENDING_CALL_BYTES_MAX (32u << 20)
 
 enum pending_state {

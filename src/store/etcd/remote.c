@@ -198,8 +198,8 @@ static int load_once(struct remote *remote, const struct store_options *options,
 
     identity->complete = false;
     if ((code = file_make_dirs(options->path, 0700, err)) < 0 ||
-        (code = etcd_identity_write(options->path, identity, err)) < 0 ||
-        (code = etcd_cache_remove(options->path, err)) < 0 || (code = open_engine(options, &engine, err)) < 0 ||
+        (code = etcd_cache_remove(options->path, err)) < 0 ||
+        (code = etcd_identity_write(options->path, identity, err)) < 0 || (code = open_engine(options, &engine, err)) < 0 ||
         (code = etcd_load(remote->client, &remote->layout, engine, &remote->received, err)) < 0)
         return code;
     identity->complete = true;
