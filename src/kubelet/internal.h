@@ -15,6 +15,7 @@
 #include "kubelet/kubelet.h"
 
 struct hook;
+struct pod_token;
 struct prober;
 struct puller;
 struct source;
@@ -77,6 +78,7 @@ struct condition_memory {
 struct pod_state {
     struct str key, uid; /* owned */
     VEC(struct container_memory *) containers;
+    VEC(struct pod_token *) tokens; /* pod_token.c */
     bool volumes_ready, network_ready;
     nsec_t volumes_at;       /* clock_now() of the last refresh */
     uint64_t volumes_meta;   /* digest of the labels and annotations that were seen then */

@@ -1,5 +1,6 @@
 #include "kubelet/action.h"
 #include "kubelet/internal.h"
+#include "kubelet/pod_token.h"
 
 struct pod_state *pod_state_new(struct str key, struct str uid)
 {
@@ -22,6 +23,9 @@ struct pod_state *pod_state_free(struct pod_state *state)
         free(*memory);
     }
     vec_deinit(&state->containers);
+    vec_each (&state->tokens, token)
+        pod_token_free(*token);
+    vec_deinit(&state->tokens);
     free((char *)state->key.data);
     free((char *)state->uid.data);
     free(state->status);

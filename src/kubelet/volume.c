@@ -15,6 +15,7 @@
 
 #include "base/file.h"
 #include "kubelet/field_ref.h"
+#include "kubelet/pod_token.h"
 #include "kubelet/source.h"
 #include "kubelet/volume_files.h"
 #include "schema/quantity.h"
@@ -192,6 +193,15 @@ static int add_downward(struct pod_sync *sync, const struct downward_api_volume_
     return code;
 }
 
+static int add_token(struct pod_sync *sync, const struct service_account_token_projection *source, int32_t mode,
+                     struct volume_files *files, struct err *err)
+{
+    struct str token;
+    int code = pod_token_get(sync, source, &token, err);
+
+    return code < 0 ? code : volume_files_add(files, source->path, token, (mode_t)mode, err);
+}
+
 static int add_projection(struct pod_sync *sync, const struct volume_projection *source, int32_t mode,
                           struct volume_files *files, struct err *err)
 {
@@ -209,8 +219,9 @@ static int add_projection(struct pod_sync *sync, const struct volume_projection 
     }
     if (source->downward_api)
         return add_downward(sync, &source->downward_api->items, mode, files, err);
-    return err_set(err, ERR_NOT_SUPPORTED, "projected source %s is not supported on this node",
-                   source->service_account_token ? "serviceAccountToken" : "clusterTrustBundle");
+    if (source->service_account_token)
+        return add_token(sync, source->service_account_token, mode, files, err);
+    return err_set(err, ERR_NOT_SUPPORTED, "projected source clusterTrustBundle is not supported on this node");
 }
 
 static int collect_files(struct pod_sync *sync, const struct volume *volume, struct volume_files *files,

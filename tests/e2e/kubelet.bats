@@ -164,6 +164,24 @@ volumeMounts:
   in_pod vols 'grep -q 1 /one/file' # a subPath stays what it was
 }
 
+whoami() { # TOKEN - what the API takes its bearer for
+  k --kubeconfig /dev/null --server "https://127.0.0.1:$API_PORT" --certificate-authority "$DATA/pki/ca.crt" --token "$1" \
+    auth whoami -o "jsonpath={.status.userInfo.username} {.status.userInfo.extra['authentication\.kubernetes\.io/pod-name'][0]}"
+}
+
+@test "a pod's token is believed by the API as long as the pod is there" {
+  local token
+  pod sailor 'volumes:' '- {name: t, projected: {sources: [{serviceAccountToken: {path: api}},' \
+    '    {serviceAccountToken: {path: other, audience: other, expirationSeconds: 600}}]}}' <<<"$(sh_command 'sleep 1000')
+volumeMounts: [{name: t, mountPath: /tokens}]"
+  retry 10 phase_is sailor Running
+  token=$(in_pod sailor 'cat /tokens/api')
+  [ "$(whoami "$token")" = 'system:serviceaccount:default:default sailor' ]
+  refuses Unauthorized whoami "$(in_pod sailor 'cat /tokens/other')"
+  k delete pod sailor --grace-period=0 --force
+  refuses Unauthorized whoami "$token"
+}
+
 # Runs a command in the first process' mounts of the pod's container: no exec through the API is needed for that.
 in_pod() { # POD COMMAND
   local pid
