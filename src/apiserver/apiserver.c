@@ -8,6 +8,7 @@
 #include "apiserver/custom.h"
 #include "apiserver/discovery.h"
 #include "apiserver/indexed.h"
+#include "apiserver/lengths.h"
 #include "apiserver/metrics.h"
 #include "apiserver/openapi.h"
 #include "apiserver/registry.h"
@@ -96,8 +97,8 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
         if (api_resources[i]->served && (code = add_resource(server, api_resources[i], err)) < 0)
             return code;
     if ((code = discovery_new(&server->discovery, err)) < 0 || (code = openapi_docs_new(&server->openapi, err)) < 0 ||
-        (code = metrics_new(&server->metrics, err)) < 0 || (code = customs_new(server, &server->customs, err)) < 0 ||
-        (code = make_tokens(server, err)) < 0)
+        (code = metrics_new(&server->metrics, err)) < 0 || (code = lengths_new(&server->lengths, err)) < 0 ||
+        (code = customs_new(server, &server->customs, err)) < 0 || (code = make_tokens(server, err)) < 0)
         return code;
     for (size_t i = 0; i < builtin_route_count; i++)
         if ((code = apiserver_add_route(server, &builtin_routes[i], err)) < 0)
@@ -116,6 +117,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     openapi_docs_free(server->openapi);
     metrics_free(server->metrics);
     tokens_free(server->tokens);
+    lengths_free(server->lengths);
     for (struct map_entry *e = NULL; (e = map_next(&server->resources, e));)
         free(e->value);
     map_deinit(&server->resources);

@@ -6,12 +6,14 @@
  *
  * Protobuf wants the length of the list before its first item. So such a list is gone through twice, at one revision:
  * first to count, then to send. What is rendered while counting is kept as long as it is less than HOLD_MAX and the
- * server's budget of memory bears it, and need not be rendered again; most lists are done then. */
+ * server's budget of memory bears it, and need not be rendered again; most lists are done then. Of longer ones the lengths
+ * are remembered (lengths.c) for the next list of the same objects, which then renders them but once. */
 #include "apiserver/list_stream.h"
 
 #include "apiserver/custom.h"
 #include "apiserver/gzip.h"
 #include "apiserver/headers.h"
+#include "apiserver/lengths.h"
 #include "apiserver/metrics.h"
 #include "apiserver/render.h"
 #include "apiserver/server.h"
@@ -129,6 +131,27 @@ static int add_stored(struct list_writer *writer, struct str mark, struct str te
     return vec_push(&writer->parts, ((struct http_part){ text, NULL })) < 0 ? -ERR_NO_MEMORY : 0;
 }
 
+/* Counts an item of which nothing is kept. */
+static int count_item(struct list_writer *writer, struct str text, struct err *err)
+{
+    struct lengths *lengths = writer->request->server->lengths;
+    uint64_t name = lengths_name(&writer->render, text);
+    struct arena *scratch = &writer->list->scratch;
+    struct str bytes;
+    size_t length;
+    int code;
+
+    if (!lengths_find(lengths, name, &length)) {
+        arena_reset(scratch);
+        if ((code = render_item(&writer->render, scratch, text, &bytes, err)) < 0)
+            return code;
+        length = bytes.len;
+        lengths_note(lengths, name, length);
+    }
+    writer->counted_bytes += length;
+    return 0;
+}
+
 static int write_item(void *ctx, struct str key, struct str text, struct err *err)
 {
     struct list_writer *writer = ctx;
@@ -141,13 +164,13 @@ static int write_item(void *ctx, struct str key, struct str text, struct err *er
     writer->any = true;
     if (render_is_stored(&writer->render))
         return add_stored(writer, mark, text) < 0 ? no_memory(err) : 0;
+    if (writer->counting && !writer->holding)
+        return count_item(writer, text, err);
     arena_reset(scratch);
     if ((code = render_item(&writer->render, scratch, text, &bytes, err)) < 0)
         return code;
     if (writer->counting)
         writer->counted_bytes += bytes.len;
-    if (writer->counting && !writer->holding)
-        return 0;
     buf_add_str(&writer->out, mark);
     buf_add_str(&writer->out, bytes);
     return buf_ok(&writer->out) ? 0 : no_memory(err);

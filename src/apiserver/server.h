@@ -20,6 +20,7 @@ struct apiserver {
     struct customs *customs;
     struct metrics *metrics;
     struct tokens *tokens; /* of service accounts; NULL: there is no key */
+    struct lengths *lengths; /* of objects in protobuf */
     atomic_ulong facts_made;  /* events that were parsed to tell whose they are */
     atomic_bool bootstrapped; /* what a new cluster has is there */
     _Atomic revision_t term;  /* in which this server leads; 0: it does not */
