@@ -372,7 +372,7 @@ static void compact(struct world *w, revision_t revision)
     struct etcd_client_options options = { .endpoints = w->etcd.endpoints };
     Etcd__CompactionRequest compaction = ETCD__COMPACTION_REQUEST__INIT;
     AUTO(etcd_client) client = NULL;
-    ProtobufCMessage *answer;
+    ProtobufCMessage *answer = NULL;
     struct err err = { 0 };
 
     compaction.revision = (int64_t)revision;
