@@ -414,11 +414,14 @@ static void beat_later(struct node_reporter *reporter)
     struct err err;
 
     LOCKED(&reporter->lock);
-    if (!reporter->stopping &&
-        executor_post_after(reporter->kubelet->options.executor, HEARTBEAT, beat, reporter, &reporter->timer, &err) < 0)
+    if (reporter->stopping)
+        return; /* node_reporter_free() has the handle, and waits */
+    executor_cancel(reporter->kubelet->options.executor, TAKE(reporter->timer));
+    if (executor_post_after(reporter->kubelet->options.executor, HEARTBEAT, beat, reporter, &reporter->timer, &err) < 0)
         log_error("kubelet", "heartbeats have stopped: %s", err.message);
 }
 
+/* Keeps its own handle until it is over, or it would not be waited for. */
 static void beat(void *arg)
 {
     struct node_reporter *reporter = arg;
@@ -426,8 +429,6 @@ static void beat(void *arg)
 
     mutex_lock(&reporter->lock);
     bool stopping = reporter->stopping;
-    if (!stopping)
-        executor_cancel(reporter->kubelet->options.executor, TAKE(reporter->timer));
     mutex_unlock(&reporter->lock);
     if (stopping)
         return;
