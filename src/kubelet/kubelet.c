@@ -151,14 +151,13 @@ static void collect_images(struct kubelet *kubelet)
     map_deinit(&used.ids);
 }
 
+/* Keeps its own handle until it is over, or it would not be waited for. */
 static void upkeep(void *arg)
 {
     struct kubelet *kubelet = arg;
 
     mutex_lock(&kubelet->lock);
     bool stopping = kubelet->stopping;
-    if (!stopping)
-        executor_cancel(kubelet->options.executor, TAKE(kubelet->upkeep));
     mutex_unlock(&kubelet->lock);
     if (stopping)
         return;
@@ -166,8 +165,10 @@ static void upkeep(void *arg)
     if (kubelet->upkeeps++ % IMAGE_GC_EVERY == IMAGE_GC_EVERY - 1)
         collect_images(kubelet);
     LOCKED(&kubelet->lock);
-    if (!kubelet->stopping)
-        executor_post_after(kubelet->options.executor, UPKEEP_EVERY, upkeep, kubelet, &kubelet->upkeep, NULL);
+    if (kubelet->stopping)
+        return;
+    executor_cancel(kubelet->options.executor, TAKE(kubelet->upkeep));
+    executor_post_after(kubelet->options.executor, UPKEEP_EVERY, upkeep, kubelet, &kubelet->upkeep, NULL);
 }
 
 /* -- life -- */
