@@ -21,6 +21,7 @@
 #define HEARTBEAT NSEC_PER_SEC
 #define LEASE_EVERY 10  /* heartbeats */
 #define STATUS_EVERY 60 /* heartbeats */
+#define LOOK_AT 4       /* of each LEASE_EVERY heartbeats */
 #define ANSWER_MAX_WAIT (2 * NSEC_PER_SEC)
 #define GAP_MAX (3 * NSEC_PER_SEC) /* after a longer silence the control plane may have given this node up */
 #define IMAGES_MAX 50
@@ -275,7 +276,19 @@ static int create_node(struct kubelet *kubelet, struct arena *arena, struct err 
     return code == -ERR_ALREADY_EXISTS ? 0 : code;
 }
 
-static int write_status(struct kubelet *kubelet, struct err *err)
+static bool shows_ready(const struct node *node)
+{
+    for (size_t i = 0; i < node->status.conditions.count; i++) {
+        const struct node_condition *condition = &node->status.conditions.items[i];
+
+        if (str_is(condition->type, "Ready"))
+            return str_is(condition->status, "True");
+    }
+    return false;
+}
+
+/* corrects: only if the node is shown as lost. */
+static int write_status(struct kubelet *kubelet, bool corrects, struct err *err)
 {
     AUTO(arena) arena = arena_new(0);
     AUTO(object) object = NULL;
@@ -285,7 +298,7 @@ static int write_status(struct kubelet *kubelet, struct err *err)
                                    &object, err)
                       : err_set(err, ERR_NO_MEMORY, "node status");
 
-    if (code < 0)
+    if (code < 0 || (corrects && shows_ready(OBJECT_VIEW(object, node))))
         return code;
     fill_status(kubelet, arena, OBJECT_VIEW(object, node), status);
     buf_add_cstr(&text, "{\"status\":");
@@ -310,7 +323,7 @@ int node_register(struct kubelet *kubelet, nsec_t timeout, struct err *err)
         int code = arena ? create_node(kubelet, arena, err) : err_set(err, ERR_NO_MEMORY, "node");
 
         if (code == 0)
-            code = write_status(kubelet, err);
+            code = write_status(kubelet, false, err);
         if (code == 0 || clock_now(kubelet->options.clock) >= deadline)
             return code < 0 ? err_wrap(err, code, "registering node " STR_FMT, STR_ARG(kubelet->options.node_name)) : 0;
         nanosleep(&pause, NULL);
@@ -441,8 +454,10 @@ static void beat(void *arg)
         reporter->heard = sent;
     if (code == 0 && reporter->beats % LEASE_EVERY == 1)
         code = renew_lease(reporter->kubelet, &err);
-    if (code == 0 && (reporter->silent || gap || reporter->beats % STATUS_EVERY == 0))
-        code = write_status(reporter->kubelet, &err);
+    bool due = reporter->silent || gap || reporter->beats % STATUS_EVERY == 0;
+    /* The leader hears of this node by way of the server that does: it may have missed what arrived there. */
+    if (code == 0 && (due || reporter->beats % LEASE_EVERY == LOOK_AT))
+        code = write_status(reporter->kubelet, !due, &err);
     if (code == -ERR_NOT_FOUND)
         code = node_register(reporter->kubelet, 0, &err); /* somebody deleted the node */
     if ((code < 0) != reporter->silent)
