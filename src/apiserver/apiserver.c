@@ -85,6 +85,7 @@ int apiserver_new(const struct apiserver_options *options, struct apiserver **re
     if (!server->options.bookmark_interval)
         server->options.bookmark_interval = BOOKMARK_INTERVAL;
     mutex_init(&server->lock);
+    mutex_init(&server->peers.lock);
     cond_init(&server->streams_gone);
     list_init(&server->streams);
     map_init(&server->resources);
@@ -126,6 +127,7 @@ struct apiserver *apiserver_free(struct apiserver *server)
     vec_deinit(&server->admissions);
     vec_deinit(&server->health_checks);
     cond_deinit(&server->streams_gone);
+    mutex_deinit(&server->peers.lock);
     mutex_deinit(&server->lock);
     free(server);
     return NULL;

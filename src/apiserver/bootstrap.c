@@ -35,47 +35,34 @@ static int create_service(struct apiserver *server, struct client *client, int p
                "{\"component\":\"apiserver\",\"provider\":\"kubernetes\"}},\"spec\":{\"clusterIP\":\"%u.%u.%u.%u\","
                "\"ports\":[{\"name\":\"https\",\"port\":443,\"targetPort\":%d}]}}",
                ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255, port);
-    return create(client, &RESOURCE_SERVICES, STR("default"), buf_str(&body), err);
+    int code = create(client, &RESOURCE_SERVICES, STR("default"), buf_str(&body), err);
+
+    /* Another server of the cluster may have made it meanwhile. */
+    if (code < 0 && client->ops->call(client, &present, NULL, NULL, NULL, &found, NULL) == 0) {
+        err_clear(err);
+        return 0;
+    }
+    return code;
 }
 
-/* Written anew at each start: the address may have changed. */
-static int put_endpoints(struct client *client, struct str advertise, int port, struct err *err)
+/* Written anew at each start: the address may have changed. Where several servers share the store the one that leads
+ * sees to it (servers.c); here they are only made. */
+static int put_endpoints(struct apiserver *server, struct client *client, struct str advertise, int port,
+                         struct err *err)
 {
-    AUTO_DEINIT(buf, body) = BUF_INIT;
-    struct client_call call = { .verb = CLIENT_UPDATE,
-                                .resource = &RESOURCE_ENDPOINTS,
-                                .ns = STR_INIT("default"),
-                                .name = STR_INIT("kubernetes"),
-                                .rule = STR_INIT("bootstrap") };
-    struct client_call slice = { .verb = CLIENT_DELETE,
-                                 .resource = &RESOURCE_DISCOVERY_K8S_IO_ENDPOINTSLICES,
-                                 .ns = STR_INIT("default"),
-                                 .name = STR_INIT("kubernetes"),
-                                 .rule = STR_INIT("bootstrap") };
+    const struct client_call present = { .verb = CLIENT_GET,
+                                         .resource = &RESOURCE_DISCOVERY_K8S_IO_ENDPOINTSLICES,
+                                         .ns = STR_INIT("default"),
+                                         .name = STR_INIT("kubernetes") };
     bool v6 = str_chr(advertise, ':') >= 0;
-    int code;
+    char address[SERVER_ADDRESS_MAX];
+    AUTO(blob) found = NULL;
 
-    buf_printf(&body,
-               "{\"apiVersion\":\"v1\",\"kind\":\"Endpoints\",\"metadata\":{\"name\":\"kubernetes\",\"labels\":"
-               "{\"endpointslice.kubernetes.io/skip-mirror\":\"true\"}},\"subsets\":[{\"addresses\":[{\"ip\":\"" STR_FMT
-               "\"}],\"ports\":[{\"name\":\"https\",\"port\":%d,\"protocol\":\"TCP\"}]}]}",
-               STR_ARG(advertise), port);
-    call.body = buf_str(&body);
-    if ((code = client->ops->call(client, &call, NULL, NULL, NULL, NULL, err)) < 0)
-        return code;
-    buf_clear(&body);
-    buf_printf(
-        &body,
-        "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"name\":\"kubernetes\","
-        "\"labels\":{\"kubernetes.io/service-name\":\"kubernetes\"}},\"addressType\":\"%s\",\"endpoints\":[{"
-        "\"addresses\":[\"" STR_FMT "\"],\"conditions\":{\"ready\":true}}],\"ports\":[{\"name\":\"https\","
-        "\"port\":%d,\"protocol\":\"TCP\"}]}",
-        v6 ? "IPv6" : "IPv4", STR_ARG(advertise), port);
-    code = client->ops->call(client, &slice, NULL, NULL, NULL, NULL, err);
-    if (code < 0 && code != -ERR_NOT_FOUND)
-        return code;
-    err_clear(err);
-    return create(client, slice.resource, STR("default"), buf_str(&body), err);
+    if (store_is_shared(server->options.store) &&
+        client->ops->call(client, &present, NULL, NULL, NULL, &found, NULL) == 0)
+        return 0;
+    snprintf(address, sizeof address, v6 ? "[" STR_FMT "]:%d" : STR_FMT ":%d", STR_ARG(advertise), port);
+    return servers_write(client, &(struct str){ address, strlen(address) }, 1, err);
 }
 
 int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port, struct err *err)
@@ -96,7 +83,7 @@ int apiserver_bootstrap(struct apiserver *server, struct str advertise, int port
     }
     if ((code = create_service(server, client, port, err)) < 0)
         return err_wrap(err, code, "creating service kubernetes");
-    if (!str_empty(advertise) && (code = put_endpoints(client, advertise, port, err)) < 0)
+    if (!str_empty(advertise) && (code = put_endpoints(server, client, advertise, port, err)) < 0)
         return err_wrap(err, code, "writing the endpoints of service kubernetes");
     customs_resume(server->customs);
     atomic_store(&server->bootstrapped, true);

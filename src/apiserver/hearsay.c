@@ -50,6 +50,7 @@ static void write_nodes(struct hearsay *hearsay, nsec_t now, nsec_t since, struc
     struct telling telling = { json_writer(body), now, since };
 
     jw_begin_object(&telling.w);
+    jw_field_str(&telling.w, "server", hearsay->options.self);
     jw_key(&telling.w, STR("nodes"));
     jw_begin_array(&telling.w);
     node_sessions_each(hearsay->options.sessions, tell_node, &telling);
@@ -269,6 +270,8 @@ int hearsay_run(struct request *request, struct err *err)
             return code;
     jw_end_array(&w);
     jw_end_object(&w);
+    peers_heard(&request->server->peers, json_str(json_member(body, "server")),
+                clock_now(request->server->options.clock));
     reply_buf(request, 200, "application/json", &buf, err);
     return 0;
 }

@@ -11,6 +11,7 @@ struct hearsay_options {
     struct executor *executor;
     struct clock *clock;
     struct node_sessions *sessions;
+    struct str self; /* "host:port", where this server is reached */
     struct http_client *http; /* with a certificate of system:masters */
 };
 
@@ -18,6 +19,7 @@ struct hearsay_options {
 int hearsay_new(const struct hearsay_options *options, struct hearsay **ret_hearsay, struct err *err);
 struct hearsay *hearsay_free(struct hearsay *hearsay); /* waits for a round under way, a second at most */
 
-/* POST /apis/caravel.io/v1/heartbeats, what the others say: {"nodes":[["name", age in ms, applied],...]}. The answer is
+/* POST /apis/caravel.io/v1/heartbeats, what the others say: {"server":"host:port","nodes":[["name", age in ms,
+ * applied],...]}. The answer is
  * {"unknown":["name",...]}, nodes that are not there (any more). ERR_UNAVAILABLE: this server does not lead. */
 int hearsay_run(struct request *request, struct err *err);

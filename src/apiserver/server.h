@@ -3,6 +3,7 @@
 
 #include "apiserver/apiserver.h"
 #include "apiserver/request.h"
+#include "apiserver/servers.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/sync.h"
@@ -24,6 +25,7 @@ struct apiserver {
     atomic_ulong facts_made;  /* events that were parsed to tell whose they are */
     atomic_bool bootstrapped; /* what a new cluster has is there */
     _Atomic revision_t term;  /* in which this server leads; 0: it does not */
+    struct peers peers;       /* the other servers of the cluster, as far as they say */
     struct mutex lock;   /* of options.rng and of streams */
     struct list streams; /* long answers under way (stream.c) */
     struct cond streams_gone;

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "apiserver/servers.h"
 #include "base/log.h"
 #include "base/sync.h"
 #include "cli/shipper.h"
@@ -30,6 +31,7 @@ struct work {
     struct scheduler *scheduler;
     struct controllers *controllers;
     struct shipper *shipper;
+    struct servers *servers;
 };
 
 struct leading {
@@ -125,6 +127,9 @@ static int begin_work(struct leading *leading, revision_t term, struct err *err)
         code = make_events(leading, err);
     if (code == 0)
         code = make_components(leading, err);
+    if (code == 0 && store_is_shared(leading->options.store))
+        code = servers_new(leading->options.api, leading->work.controllers_client, leading->options.address,
+                           &leading->work.servers, err);
     if (code == 0)
         apiserver_lead(leading->options.api, term);
     return code;
@@ -135,6 +140,7 @@ static void end_work(struct leading *leading)
     struct work *work = &leading->work;
 
     apiserver_lead(leading->options.api, 0);
+    servers_free(work->servers);
     informers_stop(work->informers);
     scheduler_free(work->scheduler);
     controllers_free(work->controllers);

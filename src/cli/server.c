@@ -135,7 +135,8 @@ static int lead(struct control_plane *plane, const struct arguments *arguments, 
 static int tell_leader(struct control_plane *plane, struct err *err)
 {
     const struct hearsay_options options = { .store = plane->store, .executor = plane->executor, .clock = clock_real(),
-                                             .sessions = plane->sessions, .http = plane->agents };
+                                             .sessions = plane->sessions, .http = plane->agents,
+                                             .self = str_from(plane->reached_at) };
 
     return store_is_shared(plane->store) ? hearsay_new(&options, &plane->hearsay, err) : 0;
 }
@@ -166,6 +167,8 @@ static int start(struct control_plane *plane, const struct arguments *arguments,
 
 static void stop(struct control_plane *plane)
 {
+    if (plane->place.shared) /* another one leads at once */
+        plane->leading = leading_end(plane->leading);
     http_server_stop(plane->http);
     hearsay_free(plane->hearsay);
     leading_end(plane->leading);
