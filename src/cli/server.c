@@ -80,11 +80,16 @@ static int make_agents_client(struct control_plane *plane, struct err *err)
 
 static int make_api(struct control_plane *plane, const struct arguments *arguments, struct err *err)
 {
+    char path[INSTANCE_PATH_MAX];
+    bool new_key = access(instance_path(&plane->instance, "pki/sa.key", path), F_OK) < 0;
     struct str token_key;
     int code = pki_ensure_token_key(&plane->arena, &plane->instance, &token_key, err);
 
     if (code < 0)
         return code;
+    if (new_key && plane->place.shared)
+        log_warn("server", "tokens of service accounts are signed with a new key, %s: all servers of the cluster need "
+                           "the same", path);
     const struct apiserver_options options = {
         .store = plane->store, .executor = plane->executor, .clock = clock_real(), .rng = rng_system(),
         .http_client = plane->agents, .tunnels = plane->tunnels, .sessions = plane->sessions,
