@@ -6,6 +6,7 @@
 #include "cli/backup_file.h"
 #include "cli/cluster_files.h"
 #include "cli/passphrase.h"
+#include "cli/store_options.h"
 
 struct arguments {
     struct instance_options common;
@@ -111,7 +112,7 @@ static int write_backup(const struct instance *instance, const struct arguments 
     if (code < 0)
         return code;
     const struct stream_sink sink = backup_file_sink(&out);
-    code = backup_write(instance_path(instance, "store", path), backup, &sink, &summary, err);
+    code = backup_write(store_folder(instance, path), backup, &sink, &summary, err);
     if (code == 0)
         code = backup_file_finish(&out, err);
     backup_file_abort(&out);

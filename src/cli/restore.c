@@ -15,6 +15,7 @@
 #include "cli/backup_file.h"
 #include "cli/cluster_files.h"
 #include "cli/passphrase.h"
+#include "cli/store_options.h"
 #include "schema/time.h"
 #include "store/backup/archive.h"
 #include "store/backup/restore.h"
@@ -117,6 +118,11 @@ static int prepare(struct job *job, struct err *err)
     const struct instance *instance = &job->instance;
     int code = instance_claim(instance, err);
 
+    if (code == 0 && store_is_in_etcd(instance))
+        code = err_set(err, ERR_NOT_SUPPORTED,
+                       "instance %s keeps its state in etcd, where its other servers would not see what is restored here: use "
+                       "etcd's snapshots, or restore to a new --data-dir",
+                       instance->name);
     if (code == 0)
         code = take_lock(instance, "up.lock", O_CREAT, &job->up_lock, err);
     if (code == 0)

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/store_options.h"
 #include "store/check.h"
 
 struct arguments {
@@ -51,7 +52,7 @@ static int check(const struct instance *instance)
     struct store_check_report report;
     char path[INSTANCE_PATH_MAX];
     struct err err = { 0 };
-    int code = store_check(instance_path(instance, "store", path), &events, &report, &err);
+    int code = store_check(store_folder(instance, path), &events, &report, &err);
 
     if (people)
         fprintf(stderr, "\r%40s\r", "");

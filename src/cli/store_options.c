@@ -273,3 +273,13 @@ int store_place_folder(const struct store_place *place, const struct instance *i
     instance_path(instance, place->shared ? "cache" : "store", out);
     return 0;
 }
+
+bool store_is_in_etcd(const struct instance *instance)
+{
+    return holds_store(instance, "cache");
+}
+
+const char *store_folder(const struct instance *instance, char out[INSTANCE_PATH_MAX])
+{
+    return instance_path(instance, store_is_in_etcd(instance) ? "cache" : "store", out);
+}

@@ -31,3 +31,6 @@ int store_place_parse(struct arena *arena, const struct store_flags *flags, stru
  * been used with the other kind. */
 int store_place_folder(const struct store_place *place, const struct instance *instance, char out[INSTANCE_PATH_MAX],
                        struct err *err);
+/* The one that there is: the cache where the store is etcd, else the store's, there or not. */
+const char *store_folder(const struct instance *instance, char out[INSTANCE_PATH_MAX]);
+bool store_is_in_etcd(const struct instance *instance);
