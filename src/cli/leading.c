@@ -20,7 +20,7 @@
 #include "controllers/controllers.h"
 #include "scheduler/scheduler.h"
 
-#define END_MAX (10 * NSEC_PER_SEC)
+#define END_MAX (60 * NSEC_PER_SEC) /* what waits for etcd gives up after 10 */
 #define DESCRIBE_MAX (4 * NSEC_PER_SEC)
 
 /* In order of construction; torn down in the opposite one. */

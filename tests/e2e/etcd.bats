@@ -8,7 +8,7 @@ setup_file() {
   command -v etcd >/dev/null && command -v etcdctl >/dev/null || return 0
   export FOLDER
   FOLDER=$(mktemp -d /dev/shm/caravel-etcd-XXXXXX)
-  cluster up --tls --owner $$
+  cluster up --tls --own-limits --owner $$
 }
 
 setup() {
