@@ -56,17 +56,19 @@ namespace_for() { # KUBECTL - of its own
 }
 
 # each_kubectl FUNCTION [KUBECTL...] - with each kubectl and its namespace; four at a time, as much of a session is waiting.
+# Waits for its own alone: bats has a child here as well, which sleeps until the test's time is up.
 each_kubectl() {
-  local session=$1 kubectl name
+  local session=$1 kubectl name pids=()
   shift
   [ $# -gt 0 ] || set -- $(kubectl_versions)
   for kubectl in "$@"; do
     name=$(namespace_for "$kubectl")
     mkdir -p "$T/$name"
     { T=$T/$name "$session" "$kubectl" "$name" || touch "$T/$name.failed"; } >"$T/$name.log" 2>&1 3>&- 4>&- &
-    [ "$(jobs -r | wc -l)" -lt 4 ] || wait -n || true
+    pids+=($!)
+    [ ${#pids[@]} -lt 4 ] || { wait "${pids[0]}" || true; pids=("${pids[@]:1}"); }
   done
-  wait
+  [ ${#pids[@]} -eq 0 ] || wait "${pids[@]}" || true
   for name in "$T"/*.failed; do
     [ ! -e "$name" ] || { echo "== ${name##*/}"; cat "${name%.failed}.log"; }
   done
